@@ -1,0 +1,204 @@
+"""Every error agentgraph raises, on one page.
+
+    AgentGraphError
+    ├── ConfigurationError        settings that cannot work
+    │   └── MissingExtraError     an optional package is not installed; the message holds the pip line
+    ├── AccessError
+    │   ├── NotAuthenticatedError
+    │   ├── PermissionDeniedError
+    │   └── BudgetExceededError
+    ├── NotFoundError             thread, tenant, model, tool or file
+    ├── InvalidInputError         the caller's data
+    │   └── UnsupportedMediaError
+    ├── StoreError
+    │   └── StoreUnavailableError (retryable)
+    ├── ModelCallError            a chat model failed; wraps the vendor's error (retryable where it says so)
+    │   └── ModelTimeoutError     (retryable)
+    └── ToolError
+        ├── ToolTimeoutError      (retryable)
+        └── SandboxError
+
+`code` is stable and machine-readable; the message is for people: what was wrong, which value, what to do.
+Messages never hold secrets, prompts or document text. `server/errors.py` maps this tree to HTTP, nothing else does.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessError",
+    "AgentGraphError",
+    "BudgetExceededError",
+    "ConfigurationError",
+    "InvalidInputError",
+    "MissingExtraError",
+    "ModelCallError",
+    "ModelTimeoutError",
+    "NotAuthenticatedError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "SandboxError",
+    "StoreError",
+    "StoreUnavailableError",
+    "ToolError",
+    "ToolTimeoutError",
+    "UnsupportedMediaError",
+    "is_retryable",
+]
+
+
+class AgentGraphError(Exception):
+    """The root: catch this to catch everything agentgraph raises.
+
+    Attributes:
+        message: For people.
+        code: Stable, snake_case, for programs.
+        is_retryable: Whether the same call may succeed later, unchanged.
+    """
+
+    code = "agentgraph_error"
+    is_retryable = False
+
+    def __init__(self, message: str, *, code: str | None = None, is_retryable: bool | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        if is_retryable is not None:
+            self.is_retryable = is_retryable
+
+
+class ConfigurationError(AgentGraphError):
+    """The settings cannot work as given."""
+
+    code = "configuration_error"
+
+
+class MissingExtraError(ConfigurationError):
+    """An optional package is needed and not installed."""
+
+    code = "missing_extra"
+
+    def __init__(self, extra: str, *, needed_for: str) -> None:
+        super().__init__(
+            f"{needed_for} needs the optional packages of the {extra!r} extra. "
+            f"Install them: pip install 'agentgraph[{extra}]' (in a checkout: uv sync --extra {extra})."
+        )
+        self.extra = extra
+
+
+class AccessError(AgentGraphError):
+    """The caller may not do this."""
+
+    code = "access_denied"
+
+
+class NotAuthenticatedError(AccessError):
+    """No valid credentials were given."""
+
+    code = "not_authenticated"
+
+
+class PermissionDeniedError(AccessError):
+    """The credentials are valid and do not allow this."""
+
+    code = "permission_denied"
+
+
+class BudgetExceededError(AccessError):
+    """A limit on tokens, money or requests is used up."""
+
+    code = "budget_exceeded"
+
+
+class NotFoundError(AgentGraphError):
+    """A thread, tenant, model, tool or file that does not exist (or belongs to somebody else)."""
+
+    code = "not_found"
+
+
+class InvalidInputError(AgentGraphError):
+    """The caller's data is malformed or out of range.
+
+    Attributes:
+        param: The field at fault, where one is known.
+    """
+
+    code = "invalid_input"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.param = param
+
+
+class UnsupportedMediaError(InvalidInputError):
+    """A content type nothing here can read."""
+
+    code = "unsupported_media"
+
+
+class StoreError(AgentGraphError):
+    """A store refused or failed; the driver's error is the `__cause__`."""
+
+    code = "store_error"
+
+
+class StoreUnavailableError(StoreError):
+    """A store cannot be reached just now."""
+
+    code = "store_unavailable"
+    is_retryable = True
+
+
+class ModelCallError(AgentGraphError):
+    """A chat or embedding model failed; the vendor's error is the `__cause__`.
+
+    Attributes:
+        status: The HTTP status the vendor answered with, where there was one.
+    """
+
+    code = "model_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        is_retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message, code=code, is_retryable=is_retryable)
+        self.status = status
+
+
+class ModelTimeoutError(ModelCallError):
+    """A model did not answer in time."""
+
+    code = "model_timeout"
+    is_retryable = True
+
+
+class ToolError(AgentGraphError):
+    """A tool could not be run. A tool that ran and failed is a `ToolMessage(status="error")`, not this."""
+
+    code = "tool_error"
+
+
+class ToolTimeoutError(ToolError):
+    """A tool did not finish in time."""
+
+    code = "tool_timeout"
+    is_retryable = True
+
+
+class SandboxError(ToolError):
+    """Sandboxed code broke a limit or tried to leave the sandbox."""
+
+    code = "sandbox_error"
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Say whether repeating the call that raised `error` can help.
+
+    Reads our errors and LangChain's `ModelError`s alike: both carry `is_retryable`.
+    """
+    return bool(getattr(error, "is_retryable", False))
