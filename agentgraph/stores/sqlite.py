@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from agentgraph.errors import StoreError, StoreUnavailableError
 
@@ -61,7 +61,7 @@ class SqliteFile:
         """
         self.path = path
         self._pool = pool
-        self._jobs: deque[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]] = deque()
+        self._jobs: deque[_Job] = deque()
         self._guard = threading.Lock()
         self._idle = threading.Condition(self._guard)
         self._draining = False
@@ -88,14 +88,18 @@ class SqliteFile:
         # Shielded: a cancelled caller must not tear a half-written group apart; the job itself still completes.
         return await asyncio.shield(asyncio.wrap_future(self.submit(job)))
 
-    # Reads share the connection: they are microseconds long, and see every write queued before them.
-    read = write
+    async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `job(connection)`, which only reads. It sees every write queued before it.
+
+        Reads share the writer's connection and queue: they take microseconds, and order is worth more.
+        """
+        return await asyncio.shield(asyncio.wrap_future(self.submit(job, writes=False)))
 
     def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Do what `write` does, blocking the calling thread. Never call it on an event loop."""
         return self.submit(job).result()
 
-    def submit(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
+    def submit(self, job: Callable[[sqlite3.Connection], T], *, writes: bool = True) -> Future[T]:
         """Queue `job` and return its future.
 
         Raises:
@@ -105,7 +109,7 @@ class SqliteFile:
         with self._guard:
             if self._closed:
                 raise StoreError(f"the database {self.path.name!r} is closed", code="store_closed")
-            self._jobs.append((job, future))
+            self._jobs.append(_Job(job, future, writes))
             if self._draining:
                 return future
             self._draining = True
@@ -129,16 +133,17 @@ class SqliteFile:
                     return
             self._commit(group)
 
-    def _commit(self, group: list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]]) -> None:
+    def _commit(self, group: list[_Job]) -> None:
         """Run a group in one transaction; nobody is told of success before the commit."""
         connection = self._connection
         outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
-            connection.execute("BEGIN")
-            for job, future in group:
+            # A deferred transaction that starts with a read cannot wait for another process's write lock: ask for it first.
+            connection.execute("BEGIN IMMEDIATE" if any(job.writes for job in group) else "BEGIN")
+            for function, future, _ in group:
                 connection.execute("SAVEPOINT job")
                 try:
-                    result = job(connection)
+                    result = function(connection)
                 except BaseException as error:  # noqa: BLE001  handed to the caller through its future
                     connection.execute("ROLLBACK TO job")
                     outcomes.append((future, None, error))
@@ -149,7 +154,7 @@ class SqliteFile:
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-            for _, future in group:
+            for _, future, _ in group:
                 future.set_exception(_translated(error, self.path))
             return
         for future, result, failure in outcomes:
@@ -159,6 +164,12 @@ class SqliteFile:
                 future.set_exception(
                     _translated(failure, self.path) if isinstance(failure, sqlite3.Error) else failure
                 )
+
+
+class _Job(NamedTuple):
+    function: Callable[[sqlite3.Connection], Any]
+    future: Future[Any]
+    writes: bool
 
 
 def _translated(error: sqlite3.Error, path: Path) -> StoreError:
