@@ -12,11 +12,11 @@
     │   └── UnsupportedMediaError
     ├── StoreError
     │   └── StoreUnavailableError (retryable)
-    ├── ModelCallError            a chat model failed; wraps the vendor's error (retryable where it says so)
-    │   └── ModelTimeoutError     (retryable)
     └── ToolError
         ├── ToolTimeoutError      (retryable)
         └── SandboxError
+
+A model's own faults keep LangChain's types (`langchain_core.exceptions.ModelError` and below), whichever vendor raised them.
 
 `code` is stable and machine-readable; the message is for people: what was wrong, which value, what to do.
 Messages never hold secrets, prompts or document text. `server/errors.py` maps this tree to HTTP, nothing else does.
@@ -31,8 +31,6 @@ __all__ = [
     "ConfigurationError",
     "InvalidInputError",
     "MissingExtraError",
-    "ModelCallError",
-    "ModelTimeoutError",
     "NotAuthenticatedError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -146,34 +144,6 @@ class StoreUnavailableError(StoreError):
     """A store cannot be reached just now."""
 
     code = "store_unavailable"
-    is_retryable = True
-
-
-class ModelCallError(AgentGraphError):
-    """A chat or embedding model failed; the vendor's error is the `__cause__`.
-
-    Attributes:
-        status: The HTTP status the vendor answered with, where there was one.
-    """
-
-    code = "model_error"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        code: str | None = None,
-        is_retryable: bool | None = None,
-    ) -> None:
-        super().__init__(message, code=code, is_retryable=is_retryable)
-        self.status = status
-
-
-class ModelTimeoutError(ModelCallError):
-    """A model did not answer in time."""
-
-    code = "model_timeout"
     is_retryable = True
 
 

@@ -1,0 +1,121 @@
+"""The one bridge between synchronous callers, other event loops and the loop that owns the resources.
+
+Async is the implementation everywhere; this file is what the sync faces stand on. One background loop per process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import aclosing, suppress
+from typing import Any, Final, TypeVar
+
+__all__ = ["call_on", "iterate_on", "iterate_sync", "portal_loop", "run_sync"]
+
+T = TypeVar("T")
+_DONE: Final = object()
+_guard = threading.Lock()
+_portal: asyncio.AbstractEventLoop | None = None  # the one process-wide object: a thread that outlives its users
+
+
+def portal_loop() -> asyncio.AbstractEventLoop:
+    """Return the process's background event loop, starting it at the first call."""
+    global _portal  # noqa: PLW0603
+    with _guard:
+        if _portal is None or _portal.is_closed():
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="agentgraph-portal", daemon=True).start()
+            _portal = loop
+        return _portal
+
+
+def run_sync(coroutine: Coroutine[Any, Any, T], *, loop: asyncio.AbstractEventLoop | None = None) -> T:
+    """Run `coroutine` to its end from synchronous code, also under a running loop such as a notebook's.
+
+    Args:
+        coroutine: What to run.
+        loop: The loop that owns what the coroutine uses; the portal by default.
+
+    Raises:
+        RuntimeError: Called on `loop` itself, where blocking would wait for ever.
+    """
+    target = loop or portal_loop()
+    with suppress(RuntimeError):
+        if asyncio.get_running_loop() is target:
+            coroutine.close()
+            message = "a synchronous call on the loop that serves it would never return; await the async method instead"
+            raise _WouldBlockError(message)
+    future = asyncio.run_coroutine_threadsafe(coroutine, target)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+async def call_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await `coroutine` on `loop`, whichever loop the caller is on; cancelling the caller cancels it there."""
+    if asyncio.get_running_loop() is loop:
+        return await coroutine
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
+
+async def iterate_on(loop: asyncio.AbstractEventLoop, make: Callable[[], AsyncIterator[T]]) -> AsyncIterator[T]:
+    """Yield what `make()` yields, running it on `loop`."""
+    if asyncio.get_running_loop() is loop:
+        async for item in make():
+            yield item
+        return
+    here = asyncio.get_running_loop()
+    queue: asyncio.Queue[Any] = asyncio.Queue()
+    pump = _pump(loop, make, lambda item: here.call_soon_threadsafe(queue.put_nowait, item))
+    try:
+        while (item := await queue.get()) is not _DONE:
+            yield item
+        await asyncio.wrap_future(pump)
+    finally:
+        pump.cancel()
+
+
+def iterate_sync(
+    make: Callable[[], AsyncIterator[T]], *, loop: asyncio.AbstractEventLoop | None = None
+) -> Iterator[T]:
+    """Yield what `make()` yields from synchronous code."""
+    import queue as thread_queue
+
+    items: thread_queue.SimpleQueue[Any] = thread_queue.SimpleQueue()
+    pump = _pump(loop or portal_loop(), make, items.put)
+    try:
+        while (item := items.get()) is not _DONE:
+            yield item
+        pump.result()
+    finally:
+        pump.cancel()
+
+
+def _pump(
+    loop: asyncio.AbstractEventLoop, make: Callable[[], AsyncIterator[T]], deliver: Callable[[Any], object]
+) -> Future[None]:
+    """Drain `make()` on `loop` into `deliver`, ending with `_DONE` whatever happened."""
+
+    async def drain() -> None:
+        try:
+            iterator = make()
+            async with aclosing(iterator) if hasattr(iterator, "aclose") else _Nothing():
+                async for item in iterator:
+                    deliver(item)
+        finally:
+            deliver(_DONE)
+
+    return asyncio.run_coroutine_threadsafe(drain(), loop)
+
+
+class _Nothing:
+    async def __aenter__(self) -> None: ...
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+class _WouldBlockError(BaseException):
+    """Not a `RuntimeError`, so that the check above cannot swallow it."""

@@ -1,0 +1,161 @@
+"""Every knob and every environment variable, read once, at the edge.
+
+Nothing below `app.py` reads the environment; nodes and stores are handed what they need.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agentgraph.errors import ConfigurationError
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseSettings):
+    """What a deployment may choose. Each field is `AGENTGRAPH_<NAME>` in the environment unless it says otherwise.
+
+    A `.env` file is read only on request: `Settings(_env_file=".env")`. The command line does so.
+
+    Raises:
+        pydantic.ValidationError: A value is of the wrong type or out of range (`Settings.load` translates it).
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="AGENTGRAPH_", extra="forbid", frozen=True, env_ignore_empty=True, populate_by_name=True
+    )
+
+    # Models
+    default_model: str | None = Field(
+        default=None,
+        description="Chat model, `provider/model`. Unset: the first provider with a key, else the local model.",
+    )
+    memory_model: str | None = Field(
+        default=None, description="Chat model that extracts facts from turns. Unset: what was said is kept verbatim."
+    )
+    embedding_model: str | None = Field(
+        default=None, description="Embedding model. Unset: the local one where installed, else search by words alone."
+    )
+    tool_filtering_model: str | None = Field(
+        default=None, description="Chat model that may re-rank tools. Unset: ranking needs no model call."
+    )
+    system_prompt: str | None = Field(default=None, description="Instructions put before every conversation.")
+    model_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        default=120.0, description="Seconds one model call may take before the run fails with a time-out."
+    )
+    model_retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        default=2, description="How often a model call that failed in a retryable way is repeated."
+    )
+    allow_unknown_models: bool = Field(
+        default=False, description="Accept model names the catalogue does not know."
+    )
+    local_model_path: Path | None = Field(
+        default=None, description="A GGUF file to use as the local model instead of fetching one."
+    )
+    local_context_tokens: Annotated[int, Field(ge=1024)] = Field(
+        default=8192, description="Context window of the local model, in tokens."
+    )
+
+    # Vendors: the names their own SDKs read
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("openai_api_key", "OPENAI_API_KEY"), description="OpenAI's key."
+    )
+    openai_base_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("openai_base_url", "OPENAI_BASE_URL"),
+        description="Any OpenAI-compatible endpoint; model names are then not checked.",
+    )
+    google_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("google_api_key", "GOOGLE_API_KEY", "GEMINI_API_KEY"),
+        description="Google's key.",
+    )
+
+    # Memory
+    enable_memory: bool = Field(default=True, description="Whether memories are written and recalled.")
+    enable_global_memory: bool = Field(
+        default=False, description="Whether every tenant may read the memories of `_global`."
+    )
+    mem_top_k: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=6, description="How many memories enter the prompt at the most."
+    )
+    temporal_awareness: bool = Field(
+        default=True, description="Whether the model is told the time and questions about time filter memories."
+    )
+    timezone: str = Field(default="UTC", description="IANA zone used where a request names none.")
+
+    # Threads
+    live_window_tokens: Annotated[int, Field(ge=256)] = Field(
+        default=6000, description="Tokens of history sent to the model before older turns are summarised."
+    )
+    max_turns: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=10, description="Model calls one run may make; the last is made without tools, so it must answer."
+    )
+
+    # Tools
+    tool_filter_threshold: Annotated[int, Field(ge=0)] = Field(
+        default=8, description="Up to this many tools, all are offered and none is filtered."
+    )
+    tool_top_k: Annotated[int, Field(ge=1)] = Field(
+        default=5, description="How many tools a turn adds to those offered, where tools are filtered."
+    )
+    max_parallel_tools: Annotated[int, Field(ge=1)] = Field(default=8, description="Tools that run at once in a run.")
+    tool_call_timeout: Annotated[float, Field(gt=0)] = Field(default=30.0, description="Seconds one tool may take.")
+    max_tool_output_chars: Annotated[int, Field(ge=100)] = Field(
+        default=20_000, description="Longer tool output is cut, with a note the model can read."
+    )
+
+    # Storage
+    storage_dir: Path = Field(default=Path("tenants"), description="Where everything is kept, a directory a tenant.")
+    storage_sync: Literal["full", "normal"] = Field(
+        default="full", description="`full` survives a power cut; `normal` may lose the last moments then."
+    )
+    hot_tenants: Annotated[int, Field(ge=1)] = Field(
+        default=64, description="Tenants whose files and indexes are kept open."
+    )
+
+    # Server
+    host: str = Field(
+        default="127.0.0.1",
+        validation_alias=AliasChoices("host", "AGENTGRAPH_HOST", "HOST"),
+        description="Address the server binds.",
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=8000, validation_alias=AliasChoices("port", "AGENTGRAPH_PORT", "PORT"), description="Port it binds."
+    )
+    api_keys: tuple[SecretStr, ...] = Field(
+        default=(), description="Keys a client must send as a bearer token (a JSON list). Empty: loopback only."
+    )
+    max_body_mb: Annotated[float, Field(gt=0)] = Field(
+        default=25.0, description="Larger request bodies are refused while they arrive."
+    )
+    debug: bool = Field(default=False, description="Log more. Prompts stay out of logs even so.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            message = f"unknown time zone {value!r}; use an IANA name such as 'Europe/Paris'"
+            raise ValueError(message) from error
+        return value
+
+    @classmethod
+    def load(cls, *, env_file: Path | None = None, **options: object) -> Settings:
+        """Build settings from options, the environment and (where given) a `.env` file, in that order.
+
+        Raises:
+            ConfigurationError: Names every field at fault and what is wrong with it.
+        """
+        try:
+            return cls(_env_file=env_file, **options)  # type: ignore[arg-type]
+        except ValidationError as error:
+            # Pydantic's own text quotes the input, which may be a key.
+            faults = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())
+            raise ConfigurationError(f"invalid settings: {faults}") from error
