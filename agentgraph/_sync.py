@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 __all__ = ["call_on", "iterate_on", "iterate_sync", "portal_loop", "run_sync"]
@@ -42,11 +42,9 @@ def run_sync(coroutine: Coroutine[Any, Any, T], *, loop: asyncio.AbstractEventLo
         RuntimeError: Called on `loop` itself, where blocking would wait for ever.
     """
     target = loop or portal_loop()
-    with suppress(RuntimeError):
-        if asyncio.get_running_loop() is target:
-            coroutine.close()
-            message = "a synchronous call on the loop that serves it would never return; await the async method instead"
-            raise _WouldBlockError(message)
+    if _running_loop() is target:
+        coroutine.close()
+        raise RuntimeError("a synchronous call on the loop that serves it would never return; await the async method")
     future = asyncio.run_coroutine_threadsafe(coroutine, target)
     try:
         return future.result()
@@ -62,7 +60,7 @@ async def call_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
 
 
-async def iterate_on(loop: asyncio.AbstractEventLoop, make: Callable[[], AsyncIterator[T]]) -> AsyncIterator[T]:
+async def iterate_on(loop: asyncio.AbstractEventLoop, make: Callable[[], AsyncGenerator[T, None]]) -> AsyncIterator[T]:
     """Yield what `make()` yields, running it on `loop`."""
     if asyncio.get_running_loop() is loop:
         async for item in make():
@@ -80,7 +78,7 @@ async def iterate_on(loop: asyncio.AbstractEventLoop, make: Callable[[], AsyncIt
 
 
 def iterate_sync(
-    make: Callable[[], AsyncIterator[T]], *, loop: asyncio.AbstractEventLoop | None = None
+    make: Callable[[], AsyncGenerator[T, None]], *, loop: asyncio.AbstractEventLoop | None = None
 ) -> Iterator[T]:
     """Yield what `make()` yields from synchronous code."""
     import queue as thread_queue
@@ -96,15 +94,14 @@ def iterate_sync(
 
 
 def _pump(
-    loop: asyncio.AbstractEventLoop, make: Callable[[], AsyncIterator[T]], deliver: Callable[[Any], object]
+    loop: asyncio.AbstractEventLoop, make: Callable[[], AsyncGenerator[T, None]], deliver: Callable[[Any], object]
 ) -> Future[None]:
     """Drain `make()` on `loop` into `deliver`, ending with `_DONE` whatever happened."""
 
     async def drain() -> None:
         try:
-            iterator = make()
-            async with aclosing(iterator) if hasattr(iterator, "aclose") else _Nothing():
-                async for item in iterator:
+            async with aclosing(make()) as items:
+                async for item in items:
                     deliver(item)
         finally:
             deliver(_DONE)
@@ -112,10 +109,8 @@ def _pump(
     return asyncio.run_coroutine_threadsafe(drain(), loop)
 
 
-class _Nothing:
-    async def __aenter__(self) -> None: ...
-    async def __aexit__(self, *_: object) -> None: ...
-
-
-class _WouldBlockError(BaseException):
-    """Not a `RuntimeError`, so that the check above cannot swallow it."""
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -154,7 +154,7 @@ class Settings(BaseSettings):
             ConfigurationError: Names every field at fault and what is wrong with it.
         """
         try:
-            return cls(_env_file=env_file, **options)  # type: ignore[arg-type]
+            return cls(_env_file=env_file, **options)  # type: ignore[call-arg, arg-type]
         except ValidationError as error:
             # Pydantic's own text quotes the input, which may be a key.
             faults = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())

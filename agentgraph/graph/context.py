@@ -1,0 +1,50 @@
+"""Who a run is for and how it is to go: set once at the edge, read by nodes as `runtime.context`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+
+from agentgraph.scope import Scope
+
+__all__ = ["RunContext"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """One run's frozen surroundings.
+
+    Attributes:
+        scope: Tenant, user, session, thread and agent.
+        now: The moment the request speaks from, aware.
+        zone: IANA name of the speaker's time zone; "yesterday" means theirs.
+        model: The opened chat model of this run.
+        model_parameters: Sampling parameters of the caller, in the vendor's spelling; nothing the caller did not set.
+        system_prompt: Instructions for this run, the deployment's first; byte-identical from turn to turn.
+        client_tools: OpenAI schemas of tools the caller declared and runs itself.
+        tool_choice: As OpenAI spells it; `None` leaves it to the model.
+        include_memories: Whether this run recalls and writes memories.
+        stream: Whether the caller wants the answer piece by piece.
+        max_turns: Model calls this run may make.
+        run_id: For logs, events and memory provenance.
+    """
+
+    scope: Scope
+    now: datetime
+    zone: str
+    model: BaseChatModel
+    run_id: str
+    model_parameters: Mapping[str, Any] = field(default=_NOTHING)
+    system_prompt: str | None = None
+    client_tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
+    include_memories: bool = True
+    stream: bool = True
+    max_turns: int = 10

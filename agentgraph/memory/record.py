@@ -1,0 +1,155 @@
+"""What a memory is, in the store and in the state of a run, and how its two clocks are spelt.
+
+Every memory has the time it was recorded and, where its text speaks of time, the time it is about. Both are stored as
+fixed-width decimal strings, because stores compare filters as text, as floats or as either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, NotRequired, TypedDict
+
+from agentgraph.temporal import Window
+
+__all__ = ["Kind", "MemoryValue", "Owed", "Recalled", "WindowSpan", "moment", "recalled_from", "span_of", "time_key"]
+
+Kind = Literal["episode", "fact", "note"]
+
+_YEAR_ONE: Final = datetime(1, 1, 1, tzinfo=UTC)
+_KEY_DIGITS: Final = 15  # milliseconds of 9,999 years
+_FIRST_KEY: Final = "0" * _KEY_DIGITS
+_LAST_KEY: Final = "9" * _KEY_DIGITS
+
+
+class MemoryValue(TypedDict):
+    """The value of a memory in the store.
+
+    Attributes:
+        kind: `episode` what was said, verbatim; `fact` what a model extracted; `note` what a caller wrote.
+        text: The memory itself.
+        speaker: Who said it.
+        recorded_at: Time key of when it was said.
+        time_start, time_end: Time keys of what it speaks of, half-open; absent where it names no time.
+        mention, granularity, time_text: The words that named the time, how fine they were, and the time in plain words.
+        zone: The speaker's zone, in which the words were understood.
+        source: Where it came from: `{"thread", "message_id", "run_id"}`.
+    """
+
+    kind: Kind
+    text: str
+    speaker: Literal["user", "assistant"]
+    recorded_at: str
+    zone: str
+    source: Mapping[str, str | None]
+    time_start: NotRequired[str]
+    time_end: NotRequired[str]
+    mention: NotRequired[str]
+    granularity: NotRequired[str]
+    time_text: NotRequired[str]
+
+
+class WindowSpan(TypedDict):
+    """A resolved time, as state and events carry it: ISO moments in UTC, half-open, `None` for an open side."""
+
+    start: str | None
+    end: str | None
+    granularity: str
+    mention: str
+    text: str
+
+
+class Recalled(TypedDict):
+    """A memory that was found, with its receipt.
+
+    Attributes:
+        namespace, key: Where it lives in the store.
+        event: The time it speaks of, or `None`.
+        recorded_at: ISO moment it was said at.
+        score: Relevance, 0 to 1, higher is better, with its parts `dense` and `lexical` (`None`: not found that way).
+        placed: Where it stands to the question's time: `inside`, `outside`, `undated` (it names no time of its own),
+            or `any` where the question asks of no time.
+        why: The reason it was kept or left out, for people.
+    """
+
+    namespace: list[str]
+    key: str
+    kind: str
+    text: str
+    recorded_at: str
+    event: WindowSpan | None
+    score: float
+    dense: float | None
+    lexical: float | None
+    placed: Literal["inside", "outside", "undated", "any"]
+    why: str
+
+
+class Owed(TypedDict):
+    """One message that memory has still to keep; all `write_memory` needs, so that a crash loses nothing."""
+
+    namespace: list[str]
+    message_id: str
+    thread: str | None
+    run_id: str
+    text: str
+    speaker: Literal["user", "assistant"]
+    said_at: str
+    zone: str
+
+
+def time_key(when: datetime | None, *, open_side: Literal["start", "end"] = "start") -> str:
+    """Spell a moment so that text order is time order: milliseconds since year 1, 15 digits.
+
+    `None` is an open side: before, or after, everything.
+    """
+    if when is None:
+        return _FIRST_KEY if open_side == "start" else _LAST_KEY
+    return f"{(when - _YEAR_ONE) // timedelta(milliseconds=1):0{_KEY_DIGITS}d}"
+
+
+def moment(key: str) -> datetime | None:
+    """Read a time key back; `None` for an open side."""
+    if key in {_FIRST_KEY, _LAST_KEY}:
+        return None
+    return _YEAR_ONE + timedelta(milliseconds=int(key))
+
+
+def span_of(window: Window, zone: str) -> WindowSpan:
+    """Return `window` as state and events carry it."""
+    return {
+        "start": None if window.start is None else window.start.astimezone(UTC).isoformat(),
+        "end": None if window.end is None else window.end.astimezone(UTC).isoformat(),
+        "granularity": window.granularity,
+        "mention": window.mention,
+        "text": window.describe(zone),
+    }
+
+
+def recalled_from(value: Mapping[str, Any], *, namespace: tuple[str, ...], key: str) -> Recalled:
+    """Read a stored memory for a run; scores and placement are filled in by who found it."""
+    start, end = value.get("time_start"), value.get("time_end")
+    event: WindowSpan | None = None
+    if start is not None and end is not None:
+        begins, ends = moment(start), moment(end)
+        event = {
+            "start": None if begins is None else begins.isoformat(),
+            "end": None if ends is None else ends.isoformat(),
+            "granularity": str(value.get("granularity", "range")),
+            "mention": str(value.get("mention", "")),
+            "text": str(value.get("time_text", "")),
+        }
+    said = moment(str(value.get("recorded_at", _FIRST_KEY)))
+    return {
+        "namespace": list(namespace),
+        "key": key,
+        "kind": str(value.get("kind", "note")),
+        "text": str(value.get("text", "")),
+        "recorded_at": "" if said is None else said.isoformat(),
+        "event": event,
+        "score": 0.0,
+        "dense": None,
+        "lexical": None,
+        "placed": "any",
+        "why": "",
+    }

@@ -1,0 +1,38 @@
+"""OpenAI, and every endpoint that speaks its chat-completions format."""
+
+from __future__ import annotations
+
+from langchain_openai import ChatOpenAI
+from openai import DefaultAioHttpClient
+
+from agentgraph.errors import ConfigurationError
+from agentgraph.models.load import OpenedModel, Progress
+from agentgraph.settings import Settings
+
+__all__ = ["open_chat_model"]
+
+
+async def open_chat_model(name: str, settings: Settings, progress: Progress | None = None) -> OpenedModel:  # noqa: ARG001  nothing to fetch
+    """Open the model `name` at `settings.openai_base_url`, or at OpenAI.
+
+    Raises:
+        ConfigurationError: OpenAI itself needs a key. An endpoint of one's own may need none.
+    """
+    if settings.openai_api_key is None and settings.openai_base_url is None:
+        raise ConfigurationError(
+            f"the model 'openai/{name}' needs a key: set OPENAI_API_KEY (or OPENAI_BASE_URL for a server of your own)",
+            code="missing_api_key",
+        )
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
+    # The SDK's aiohttp transport: its httpx pool collapses at 64 slow calls in flight.
+    client = DefaultAioHttpClient(timeout=settings.model_timeout_s)
+    model = ChatOpenAI(
+        model=name,
+        api_key=key,  # type: ignore[arg-type]  # a str is accepted and wrapped
+        base_url=settings.openai_base_url,
+        http_async_client=client,
+        timeout=settings.model_timeout_s,
+        max_retries=0,  # the graph's RetryPolicy is the one place that retries
+        stream_usage=True,  # off by default on a base_url of one's own
+    )
+    return OpenedModel(model=model, close=client.aclose)
