@@ -110,6 +110,7 @@ class AnswerCompleted:
         tool_calls: `{"id", "name", "args"}` of every call in it.
         finish_reason: As OpenAI spells it.
         usage: Of this call; zeros where the vendor told none.
+        history_tokens: About how long the thread's live window is; past a limit it is summarised.
         response_metadata: The vendor's own, unchanged.
     """
 
@@ -118,6 +119,7 @@ class AnswerCompleted:
     tool_calls: tuple[Mapping[str, Any], ...]
     finish_reason: FinishReason
     usage: Usage
+    history_tokens: int = 0
     response_metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

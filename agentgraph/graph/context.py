@@ -33,6 +33,8 @@ class RunContext:
         include_memories: Whether this run recalls and writes memories.
         stream: Whether the caller wants the answer piece by piece.
         max_turns: Model calls this run may make.
+        inline_writing: Whether memory is written within the run, as where no background worker does it
+            (`langgraph dev`), or left to the worker, so that the answer need not wait.
         run_id: For logs, events and memory provenance.
     """
 
@@ -48,3 +50,4 @@ class RunContext:
     include_memories: bool = True
     stream: bool = True
     max_turns: int = 10
+    inline_writing: bool = False

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from langgraph.store.base import BaseStore, PutOp
 
@@ -29,11 +30,11 @@ def episodes_of(owed: Owed) -> Iterator[tuple[str, MemoryValue]]:
     """Yield the key and value of every episode in one message.
 
     An episode is a sentence: several times in one message each keep their own. Questions hold nothing to remember, and
-    keeping them would answer later questions with earlier ones. Keys are digests of where the words came from, so
+    keeping them would answer later questions with earlier ones. Keys are digests of the words and the day, so
     writing the same message again changes nothing.
     """
     said_at = datetime.fromisoformat(owed["said_at"])
-    for number, sentence in enumerate(_sentences(owed["text"])):
+    for sentence in _sentences(owed["text"]):
         if _ASKS.search(sentence):
             continue
         value: MemoryValue = {
@@ -51,7 +52,7 @@ def episodes_of(owed: Owed) -> Iterator[tuple[str, MemoryValue]]:
             value["mention"] = window.mention
             value["granularity"] = window.granularity
             value["time_text"] = window.describe(owed["zone"])
-        yield _key(owed, number), value
+        yield _key(owed, sentence, said_at), value
 
 
 async def write_episodes(store: BaseStore, owed: Iterable[Owed]) -> int:
@@ -79,6 +80,9 @@ def _main_window(windows: list[Window]) -> Window | None:
     return max(windows, key=lambda window: (window.certainty, -window.span[0]), default=None)
 
 
-def _key(owed: Owed, number: int) -> str:
-    origin = "\x1f".join((*owed["namespace"], owed["thread"] or owed["run_id"], owed["message_id"], str(number)))
+def _key(owed: Owed, sentence: str, said_at: datetime) -> str:
+    """The same words on the same day are one memory: a client's retry, or a resent message, adds nothing."""
+    day = said_at.astimezone(ZoneInfo(owed["zone"])).date().isoformat()
+    words = " ".join(sentence.casefold().split())
+    origin = "\x1f".join((*owed["namespace"], owed["speaker"], day, words))
     return hashlib.sha256(origin.encode()).hexdigest()[:32]

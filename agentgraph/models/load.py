@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, Protocol
 
 from langchain_core.language_models import BaseChatModel
 
@@ -62,6 +62,13 @@ class ModelPool:
                 opened = self._opened.get(str(name)) or await self._open(name)
                 self._opened[str(name)] = self._opened[spec] = opened
         return self._opened[spec].model
+
+    def translated(self, spec: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return OpenAI's sampling parameters as the vendor of `spec` spells them, without those it does not have."""
+        spelling = parse_model(spec, self._settings).provider.parameters
+        renamed = {spelling.get(name, name): value for name, value in parameters.items()}
+        renamed.pop("", None)
+        return renamed
 
     async def aclose(self) -> None:
         """Close every model that was opened here."""

@@ -1,0 +1,106 @@
+"""The graph, readable as a table of contents.
+
+START → retrieve_memory → filter_by_time → filter_tools → call_model ⇄ execute_tools → write_memory → summarize → END
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from langchain_core.embeddings import Embeddings
+from langchain_core.tools import BaseTool
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import RetryPolicy, TimeoutPolicy
+
+from agentgraph.errors import is_retryable
+from agentgraph.events import NodeFinished
+from agentgraph.graph.context import RunContext
+from agentgraph.graph.nodes.call_model import call_model
+from agentgraph.graph.nodes.execute_tools import execute_tools
+from agentgraph.graph.nodes.filter_by_time import filter_by_time
+from agentgraph.graph.nodes.filter_tools import filter_tools
+from agentgraph.graph.nodes.retrieve_memory import retrieve_memory
+from agentgraph.graph.nodes.summarize import summarize
+from agentgraph.graph.nodes.write_memory import write_memory
+from agentgraph.graph.routes import after_model, after_tools
+from agentgraph.graph.state import AgentState
+from agentgraph.settings import Settings
+from agentgraph.tools.select import ToolIndex
+
+__all__ = ["build_graph"]
+
+Node = Callable[..., Awaitable[AgentState]]
+
+
+def build_graph(
+    settings: Settings, *, tools: Sequence[BaseTool] = (), embeddings: Embeddings | None = None
+) -> StateGraph[AgentState, RunContext, AgentState, AgentState]:
+    """Return the agent's graph, ready to be compiled with a checkpointer and a store of your choice.
+
+    Args:
+        settings: How much to recall, how many tools to offer, how long to wait.
+        tools: The server tools.
+        embeddings: Ranks tools by meaning too; without it, by words.
+    """
+    index = ToolIndex(tools, embeddings=embeddings)
+    top_k, temporal = settings.mem_top_k, settings.temporal_awareness
+    graph: StateGraph[AgentState, RunContext, AgentState, AgentState] = StateGraph(
+        AgentState, context_schema=RunContext
+    )
+
+    def add(node: Node, **dependencies: Any) -> None:
+        graph.add_node(node.__name__, _timed(partial(node, **dependencies), node.__name__))
+
+    add(
+        retrieve_memory,
+        top_k=top_k,
+        include_global=settings.enable_global_memory,
+        temporal_awareness=temporal,
+    )
+    add(filter_by_time, top_k=top_k)
+    add(filter_tools, tools=index, threshold=settings.tool_filter_threshold, top_k=settings.tool_top_k)
+    graph.add_node(
+        "call_model",
+        _timed(partial(call_model, tools=index, temporal_awareness=temporal), "call_model"),
+        retry_policy=RetryPolicy(retry_on=is_retryable, max_attempts=settings.model_retries + 1),
+        timeout=TimeoutPolicy(run_timeout=settings.model_timeout_s),
+    )
+    add(
+        execute_tools,
+        tools=index,
+        timeout_s=settings.tool_call_timeout,
+        max_parallel=settings.max_parallel_tools,
+        max_output_chars=settings.max_tool_output_chars,
+    )
+    add(write_memory)
+    add(summarize, live_window_tokens=settings.live_window_tokens)
+
+    graph.add_edge(START, "retrieve_memory")
+    graph.add_edge("retrieve_memory", "filter_by_time")
+    graph.add_edge("filter_by_time", "filter_tools")
+    graph.add_edge("filter_tools", "call_model")
+    graph.add_conditional_edges("call_model", after_model, ["execute_tools", "write_memory", END])
+    graph.add_conditional_edges("execute_tools", after_tools, ["call_model", "write_memory", END])
+    graph.add_edge("write_memory", "summarize")
+    graph.add_edge("summarize", END)
+    return graph
+
+
+def _timed(node: Node, name: str) -> Node:
+    """Tell the event stream how long the node took."""
+
+    async def timed(state: AgentState, runtime: Runtime[RunContext]) -> AgentState:
+        started = time.perf_counter()
+        try:
+            return await node(state, runtime)
+        finally:
+            runtime.stream_writer(
+                NodeFinished(node=name, duration_ms=(time.perf_counter() - started) * 1000)
+            )
+
+    timed.__name__ = name
+    return timed

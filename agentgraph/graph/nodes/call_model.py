@@ -1,0 +1,131 @@
+"""Call the chat model, piece by piece where the caller wants it so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.runnables import Runnable
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langgraph.runtime import Runtime
+
+from agentgraph.events import AnswerCompleted, FinishReason, TextDelta, ToolCallDelta, Usage
+from agentgraph.graph.context import RunContext
+from agentgraph.graph.prompt import build_prompt
+from agentgraph.graph.state import AgentState
+from agentgraph.tools.select import ToolIndex
+
+__all__ = ["call_model"]
+
+_FINISH: Mapping[str, FinishReason] = {
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+}
+
+
+async def call_model(
+    state: AgentState, runtime: Runtime[RunContext], *, tools: ToolIndex, temporal_awareness: bool = True
+) -> AgentState:
+    """Send the prompt and return the model's message.
+
+    Raises:
+        langchain_core.exceptions.ModelError: The vendor failed. Retried by the graph where it says it may be, and only
+            before the first piece of an answer has been handed out.
+    """
+    context = runtime.context
+    turns = state.get("turns", 0) + 1
+    prompt = build_prompt(state, context, temporal_awareness=temporal_awareness)
+    model = _with_tools(state, context, tools, final=turns >= context.max_turns)
+    if context.stream:
+        answer = await _streamed(model, prompt, runtime)
+    else:
+        answer = await model.ainvoke(prompt, **context.model_parameters)
+    answer = answer.model_copy(update={"id": f"msg-{uuid4().hex}", "name": None})
+    history_tokens = count_tokens_approximately([*state.get("messages", []), answer])
+    runtime.stream_writer(_completed(answer, history_tokens))
+    return {"messages": [answer], "turns": turns}
+
+
+def _with_tools(
+    state: AgentState, context: RunContext, tools: ToolIndex, *, final: bool
+) -> Runnable[LanguageModelInput, AIMessage]:
+    """Bind what the model may call: the offered server tools, then the caller's. The last turn of a run has none."""
+    offered = [tool for name in state.get("offered_tools", []) if (tool := tools.get(name)) is not None]
+    schemas: Sequence[Any] = [*(convert_to_openai_tool(tool) for tool in offered), *context.client_tools]
+    if not schemas or final or context.tool_choice == "none":
+        return context.model
+    # A choice the caller forces is for the first call: forced again after the result, the run could never end.
+    choice = context.tool_choice if state.get("turns", 0) == 0 else None
+    if choice is None:
+        return context.model.bind_tools(schemas)
+    return context.model.bind_tools(schemas, tool_choice=choice)
+
+
+async def _streamed(
+    model: Runnable[LanguageModelInput, AIMessage], prompt: list[BaseMessage], runtime: Runtime[RunContext]
+) -> AIMessage:
+    client_tools = {tool["function"]["name"] for tool in runtime.context.client_tools}
+    names: dict[int, str] = {}
+    pieces: list[AIMessageChunk] = []
+    write = runtime.stream_writer
+    try:
+        async for piece in model.astream(prompt, **runtime.context.model_parameters):
+            chunk = piece if isinstance(piece, AIMessageChunk) else AIMessageChunk(**piece.model_dump(exclude={"type"}))
+            pieces.append(chunk)
+            if text := str(chunk.text):
+                write(TextDelta(text=text))
+            for call in chunk.tool_call_chunks:
+                index = call["index"] if call["index"] is not None else len(names)
+                if call["name"]:
+                    names[index] = call["name"]
+                write(
+                    ToolCallDelta(
+                        index=index,
+                        tool_call_id=call["id"],
+                        name=call["name"],
+                        arguments=call["args"] or "",
+                        is_client_tool=names.get(index, "") in client_tools,
+                    )
+                )
+    except Exception as error:
+        if pieces:
+            # A repetition would say the beginning twice.
+            error.is_retryable = False  # type: ignore[attr-defined]
+        raise
+    whole = pieces[0] if len(pieces) == 1 else pieces[0] + pieces[1:] if pieces else AIMessageChunk("")
+    return AIMessage(
+        content=whole.content,
+        tool_calls=whole.tool_calls,
+        invalid_tool_calls=whole.invalid_tool_calls,
+        usage_metadata=whole.usage_metadata,
+        response_metadata=whole.response_metadata,
+        additional_kwargs={k: v for k, v in whole.additional_kwargs.items() if k != "tool_calls"},
+    )
+
+
+def _completed(answer: AIMessage, history_tokens: int) -> AnswerCompleted:
+    metadata = answer.response_metadata
+    told = str(metadata.get("finish_reason") or metadata.get("stop_reason") or "").lower()
+    usage = answer.usage_metadata
+    calls = [{"id": call["id"], "name": call["name"], "args": call["args"]} for call in answer.tool_calls]
+    # Arguments that are no JSON still reach the caller, who alone can say what was meant.
+    calls += [
+        {"id": call["id"], "name": call["name"], "args": call["args"]} for call in answer.invalid_tool_calls
+    ]
+    return AnswerCompleted(
+        message_id=str(answer.id),
+        text=str(answer.text),
+        tool_calls=tuple(calls),
+        finish_reason=_FINISH.get(told, "tool_calls" if calls else "stop"),
+        usage=Usage(
+            input_tokens=usage["input_tokens"] if usage else 0, output_tokens=usage["output_tokens"] if usage else 0
+        ),
+        history_tokens=history_tokens,
+        response_metadata=metadata,
+    )

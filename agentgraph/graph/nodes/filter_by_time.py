@@ -1,0 +1,25 @@
+"""Keep the memories that belong to the time the question asks about."""
+
+from __future__ import annotations
+
+from langgraph.runtime import Runtime
+
+from agentgraph.events import MemoriesRecalled
+from agentgraph.graph.context import RunContext
+from agentgraph.graph.state import AgentState
+from agentgraph.memory.recall import place_in_time
+
+__all__ = ["filter_by_time"]
+
+
+async def filter_by_time(state: AgentState, runtime: Runtime[RunContext], *, top_k: int = 6) -> AgentState:
+    """Choose what enters the prompt and say why, for what is kept and for what is not."""
+    windows = state.get("windows", [])
+    candidates = state.get("candidates", [])
+    if not candidates and not windows:
+        return {"recalled": [], "candidates": []}
+    kept, left_out = place_in_time(candidates, windows, now=runtime.context.now, top_k=top_k)
+    runtime.stream_writer(
+        MemoriesRecalled(windows=tuple(windows), memories=tuple(kept), left_out=tuple(left_out))
+    )
+    return {"recalled": kept, "candidates": []}

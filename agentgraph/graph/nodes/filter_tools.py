@@ -1,0 +1,50 @@
+"""Choose which of many tools the model is shown this turn."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from langchain_core.messages import HumanMessage
+from langgraph.runtime import Runtime
+
+from agentgraph.events import ToolsOffered
+from agentgraph.graph.context import RunContext
+from agentgraph.graph.state import AgentState
+from agentgraph.tools.select import ToolIndex
+
+__all__ = ["filter_tools"]
+
+_RECENT: Final = 2  # user messages that say what the conversation is about
+_FLOOR: Final = 0.35  # below this a tool has a stray word in common, not a purpose
+
+
+async def filter_tools(
+    state: AgentState,
+    runtime: Runtime[RunContext],
+    *,
+    tools: ToolIndex,
+    threshold: int = 8,
+    top_k: int = 5,
+) -> AgentState:
+    """Offer all of a handful of tools, else those the recent turns call for.
+
+    What a thread has once been offered stays offered: the list only grows, in the order it grew, so that vendors'
+    prompt caches hold.
+    """
+    if not len(tools):
+        return {}
+    if len(tools) <= threshold:
+        offered = list(tools.names)
+    else:
+        offered = [name for name in state.get("offered_tools", []) if tools.get(name) is not None]
+        ranked = [name for name, score in await tools.rank(_recent_words(state)) if score >= _FLOOR]
+        offered += [name for name in ranked[:top_k] if name not in offered]
+    runtime.stream_writer(
+        ToolsOffered(offered=tuple(offered), left_out=tuple(name for name in tools.names if name not in offered))
+    )
+    return {"offered_tools": offered}
+
+
+def _recent_words(state: AgentState) -> str:
+    said = [str(message.text) for message in state.get("messages", []) if isinstance(message, HumanMessage)]
+    return "\n".join(said[-_RECENT:])[-2_000:]

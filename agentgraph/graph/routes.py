@@ -1,0 +1,40 @@
+"""Where the graph goes next, as plain functions of state and context."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from langchain_core.messages import AIMessage
+from langgraph.graph import END
+from langgraph.runtime import Runtime
+
+from agentgraph.graph.context import RunContext
+from agentgraph.graph.state import AgentState
+
+__all__ = ["after_model", "after_tools"]
+
+
+def after_model(
+    state: AgentState, runtime: Runtime[RunContext]
+) -> Literal["execute_tools", "write_memory", "__end__"]:
+    """Run the server tools that were called; the caller runs its own, and a plain answer ends the turn."""
+    server_calls, _ = _calls(state, runtime.context)
+    return "execute_tools" if server_calls else _finish(runtime.context)
+
+
+def after_tools(state: AgentState, runtime: Runtime[RunContext]) -> Literal["call_model", "write_memory", "__end__"]:
+    """Let the model read the results, unless it waits for results only the caller can bring."""
+    _, client_calls = _calls(state, runtime.context)
+    return _finish(runtime.context) if client_calls else "call_model"
+
+
+def _finish(context: RunContext) -> Literal["write_memory", "__end__"]:
+    return "write_memory" if context.inline_writing else END
+
+
+def _calls(state: AgentState, context: RunContext) -> tuple[list[str], list[str]]:
+    """Return the names of the server tools and of the client tools that the newest answer calls."""
+    client_tools = {tool["function"]["name"] for tool in context.client_tools}
+    answer = next((message for message in reversed(state["messages"]) if isinstance(message, AIMessage)), None)
+    called = [call["name"] for call in answer.tool_calls] if answer else []
+    return [name for name in called if name not in client_tools], [name for name in called if name in client_tools]

@@ -1,0 +1,255 @@
+"""What is asked of a run and what comes of it: the values every edge builds and reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    MessageLikeRepresentation,
+    SystemMessage,
+    convert_to_messages,
+)
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from agentgraph.errors import InvalidInputError
+from agentgraph.events import (
+    AnswerCompleted,
+    FinishReason,
+    MemoriesRecalled,
+    NodeFinished,
+    RunEvent,
+    RunFinished,
+    ToolFinished,
+    ToolsOffered,
+    Usage,
+)
+from agentgraph.scope import Scope
+
+__all__ = ["RunRequest", "RunResult"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """One run: who it is for, what was said, and what the caller wants otherwise than by default.
+
+    Attributes:
+        messages: The caller's messages, oldest first. On a thread those it already holds are recognised and skipped.
+        scope: Tenant, user, session and thread. Without a thread the run is one-off: the messages are its whole
+            history, and nothing of it is kept but memory.
+        model: `provider/model`; `None` for the deployment's default.
+        now: The moment the request speaks from, aware; `None` for the clock's.
+        timezone: IANA name of the speaker's zone; `None` for the deployment's.
+        system_prompt: Instructions for this run, after the deployment's own.
+        tools: OpenAI schemas of tools the caller runs itself.
+        tool_choice: As OpenAI spells it.
+        include_memories: Whether this run recalls and writes memories.
+        parameters: Sampling parameters as OpenAI spells them; only what the caller set.
+        stream: Whether the answer is wanted piece by piece.
+    """
+
+    messages: tuple[BaseMessage, ...]
+    scope: Scope
+    model: str | None = None
+    now: datetime | None = None
+    timezone: str | None = None
+    system_prompt: str | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
+    include_memories: bool = True
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        messages: str | Sequence[MessageLikeRepresentation] | RunRequest,
+        *,
+        tenant: str = "default",
+        user: str | None = None,
+        thread: str | None = None,
+        tools: Sequence[Any] = (),
+        **options: Any,
+    ) -> RunRequest:
+        """Build a request from what people type.
+
+        Args:
+            messages: Text, or messages in any form LangChain reads. System messages become `system_prompt`.
+            tenant: `tenant` or `tenant:session`.
+            user: A person within the tenant.
+            thread: The conversation to continue.
+            tools: Tools the caller runs itself: OpenAI schemas, LangChain tools, functions or Pydantic models.
+            options: Any other attribute of `RunRequest`.
+
+        Raises:
+            InvalidInputError: No message, a message nobody can read, an id or a zone that is not one, a naive `now`.
+        """
+        if isinstance(messages, RunRequest):
+            return messages
+        if isinstance(messages, str):
+            messages = [HumanMessage(messages)]
+        try:
+            converted = convert_to_messages(messages)
+        except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+            raise InvalidInputError(f"messages cannot be read: {_first_line(error)}", param="messages") from error
+        system = [str(message.text) for message in converted if isinstance(message, SystemMessage)]
+        if (extra := options.pop("system_prompt", None)) is not None:
+            system.insert(0, extra)
+        said = tuple(_clean(message) for message in converted if not isinstance(message, SystemMessage))
+        if not said:
+            raise InvalidInputError("messages holds nothing to answer: add a user message", param="messages")
+        try:
+            schemas = tuple(convert_to_openai_tool(tool) for tool in tools)
+        except (ValueError, TypeError, KeyError) as error:
+            raise InvalidInputError(f"tools cannot be read: {_first_line(error)}", param="tools") from error
+        request = cls(
+            messages=said,
+            scope=Scope.parse(tenant, user=user, thread=thread, agent=options.pop("agent", "default")),
+            system_prompt="\n\n".join(system) or None,
+            tools=schemas,
+            **options,
+        )
+        _check_time(request)
+        return request
+
+    def streaming(self, wanted: bool) -> RunRequest:
+        """Return this request with `stream` set."""
+        return self if self.stream is wanted else replace(self, stream=wanted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What came of a run.
+
+    Attributes:
+        text: The answer.
+        tool_calls: Client tools the caller is to run, `{"id", "name", "args"}`; send their results to go on.
+        usage: Tokens, summed over the run's model calls.
+        windows: The times the question spoke of.
+        memories: Receipts of the memories in the prompt.
+        left_out: Receipts of memories found and not used.
+        tools_offered: Server tools the model was shown.
+        tool_runs: Server tools that ran.
+        node_ms: Milliseconds per node, summed where a node ran more than once.
+    """
+
+    run_id: str
+    message_id: str
+    text: str
+    tool_calls: tuple[Mapping[str, Any], ...]
+    finish_reason: FinishReason
+    usage: Usage
+    duration_ms: float
+    windows: tuple[Mapping[str, Any], ...] = ()
+    memories: tuple[Mapping[str, Any], ...] = ()
+    left_out: tuple[Mapping[str, Any], ...] = ()
+    tools_offered: tuple[str, ...] = ()
+    tool_runs: tuple[ToolFinished, ...] = ()
+    node_ms: Mapping[str, float] = field(default_factory=dict)
+    response_metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """The answer, as OpenAI's and LangChain's messages call it."""
+        return self.text
+
+    @property
+    def status(self) -> Literal["completed", "requires_action"]:
+        """`requires_action` where the caller has tools to run."""
+        return "requires_action" if self.tool_calls else "completed"
+
+    @classmethod
+    def from_events(cls, events: Sequence[RunEvent]) -> RunResult:
+        """Fold a run's events, up to its `RunFinished`, into one value."""
+        seen: dict[str, Any] = {}
+        node_ms: dict[str, float] = {}
+        tool_runs: list[ToolFinished] = []
+        for event in events:
+            match event:
+                case MemoriesRecalled():
+                    seen |= {"windows": event.windows, "memories": event.memories, "left_out": event.left_out}
+                case ToolsOffered():
+                    seen["tools_offered"] = event.offered
+                case NodeFinished():
+                    node_ms[event.node] = node_ms.get(event.node, 0.0) + event.duration_ms
+                case ToolFinished():
+                    tool_runs.append(event)
+                case RunFinished():
+                    return cls(
+                        run_id=event.run_id,
+                        message_id=event.message_id,
+                        text=event.text,
+                        tool_calls=event.tool_calls,
+                        finish_reason=event.finish_reason,
+                        usage=event.usage,
+                        duration_ms=event.duration_ms,
+                        response_metadata=event.response_metadata,
+                        tool_runs=tuple(tool_runs),
+                        node_ms=node_ms,
+                        **seen,
+                    )
+                case _:
+                    pass
+        raise InvalidInputError("the events hold no finished run")
+
+
+def finished(
+    run_id: str, answers: Sequence[AnswerCompleted], client_tools: frozenset[str], duration_ms: float
+) -> RunFinished:
+    """Close a run with its last answer and the sum of what its model calls used."""
+    last = answers[-1]
+    calls = tuple(call for call in last.tool_calls if call["name"] in client_tools)
+    reason: FinishReason = "tool_calls" if calls else "stop" if last.finish_reason == "tool_calls" else last.finish_reason
+    return RunFinished(
+        run_id=run_id,
+        message_id=last.message_id,
+        text=last.text,
+        tool_calls=calls,
+        finish_reason=reason,
+        usage=sum((answer.usage for answer in answers), Usage()),
+        duration_ms=duration_ms,
+        response_metadata=last.response_metadata,
+    )
+
+
+def _check_time(request: RunRequest) -> None:
+    if request.now is not None and request.now.tzinfo is None:
+        raise InvalidInputError(f"now {request.now.isoformat()} has no time zone", param="now")
+    if request.timezone is not None:
+        try:
+            ZoneInfo(request.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise InvalidInputError(
+                f"unknown time zone {request.timezone!r}; use an IANA name such as 'Europe/Paris'", param="timezone"
+            ) from error
+
+
+def _clean(message: BaseMessage) -> BaseMessage:
+    """Replace what stores cannot hold alike: NUL and lone surrogates become U+FFFD."""
+    content = _clean_value(message.content)
+    updates: dict[str, Any] = {} if content == message.content else {"content": content}
+    if isinstance(message, AIMessage) and message.content is None:
+        updates["content"] = ""
+    return message.model_copy(update=updates) if updates else message
+
+
+def _clean_value(value: Any) -> Any:
+    if isinstance(value, str):
+        if value.isascii() and "\0" not in value:
+            return value
+        return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_clean_value(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _clean_value(item) for key, item in value.items()}
+    return value
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -1,0 +1,250 @@
+"""Threads on disk: LangGraph checkpoints in one SQLite file per tenant, and the outbox that commits with them.
+
+The tables and the delta-channel queries are LangGraph's own (`SqliteSaver`); what is added is a file per tenant, group
+commit, strict deserialisation, and memory owed being filed in the very transaction that ends the turn.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+)
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from agentgraph.errors import InvalidInputError
+from agentgraph.scope import tenant_directory, tenant_of_thread_key
+from agentgraph.stores.sqlite import SqliteFile, Sync
+
+__all__ = ["TenantCheckpoints"]
+
+T = TypeVar("T")
+
+_FILE: Final = "threads.db"
+_OUTBOX: Final = """
+CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant TEXT NOT NULL,
+    origin TEXT NOT NULL UNIQUE,
+    payload TEXT NOT NULL
+);
+"""
+
+
+class TenantCheckpoints(BaseCheckpointSaver[str]):
+    """A checkpointer whose every thread id begins with its tenant, and whose tenants share no file.
+
+    Besides checkpoints it keeps an outbox: each item of the state's `owed` channel, filed together with the checkpoint
+    that carries it. Whoever does the work takes items with `owed` and strikes them off with `settle`, so work owed at
+    a crash is still there at the next start.
+    """
+
+    def __init__(
+        self, storage_dir: Path, *, pool: ThreadPoolExecutor, sync: Sync = "full", hot_tenants: int = 64
+    ) -> None:
+        # An allow-list of None is LangGraph's strict mode: only known data types are rebuilt, no code runs on load.
+        super().__init__(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+        self._storage_dir = storage_dir
+        self._pool = pool
+        self._sync = sync
+        self._hot_tenants = hot_tenants
+        self._open: dict[str, _TenantFile] = {}  # in order of use, the coldest first
+
+    # Reading
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return the newest checkpoint of a thread, or the one that `config` names."""
+        return await self._file(config).read(lambda saver: saver.get_tuple(config))
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002  LangGraph's name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Yield a thread's checkpoints, the newest first."""
+        # Read whole: a paused cursor would hold up every writer of the file.
+        rows = await self._file(config).read(
+            lambda saver: list(saver.list(config, filter=filter, before=before, limit=limit))
+        )
+        for row in rows:
+            yield row
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Return the writes from which delta channels are rebuilt."""
+        return await self._file(config).read(
+            lambda saver: saver.get_delta_channel_history(config=config, channels=channels)
+        )
+
+    # Writing
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Commit a checkpoint together with the work it owes."""
+
+        def put(saver: _InTransaction) -> RunnableConfig:
+            for owed in checkpoint["channel_values"].get("owed") or ():
+                saver.file_owed(owed)
+            return saver.put(config, checkpoint, metadata, new_versions)
+
+        return await self._file(config).write(put)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Commit what a task wrote."""
+        await self._file(config).write(lambda saver: saver.put_writes(config, writes, task_id, task_path))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete a thread's checkpoints and writes."""
+        file = self._tenant_file(tenant_of_thread_key(thread_id))
+        await file.write(lambda saver: saver.delete_thread(thread_id))
+
+    # The outbox
+
+    async def owe(self, tenant: str, items: Sequence[Mapping[str, Any]]) -> None:
+        """File work that no checkpoint carries: a one-off run's."""
+
+        def put(saver: _InTransaction) -> None:
+            for item in items:
+                saver.file_owed(item)
+
+        await self._tenant_file(tenant).write(put)
+
+    async def owed(self, tenant: str, *, limit: int = 100) -> list[tuple[int, dict[str, Any]]]:
+        """Return the oldest items still owed, with the numbers to settle them by."""
+
+        def read(saver: _InTransaction) -> list[tuple[int, dict[str, Any]]]:
+            rows = saver.conn.execute("SELECT id, payload FROM outbox ORDER BY id LIMIT ?", (limit,))
+            return [(number, json.loads(payload)) for number, payload in rows]
+
+        return await self._tenant_file(tenant).read(read)
+
+    async def settle(self, tenant: str, numbers: Sequence[int]) -> None:
+        """Strike items off."""
+        rows = [(number,) for number in numbers]
+        await self._tenant_file(tenant).write(
+            lambda saver: saver.conn.executemany("DELETE FROM outbox WHERE id = ?", rows)
+        )
+
+    def tenants_in_debt(self) -> list[str]:
+        """Return the tenants whose outbox is not empty. Blocking: it looks into every tenant's file."""
+        in_debt: set[str] = set()
+        for path in sorted(self._storage_dir.glob(f"*/{_FILE}")):
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+                with suppress(sqlite3.Error):  # a file that cannot be read says so when its tenant is next used
+                    rows = connection.execute("SELECT DISTINCT tenant FROM outbox")
+                    in_debt.update(tenant for (tenant,) in rows)
+        return sorted(in_debt)
+
+    def close(self) -> None:
+        """Finish what is queued and close every file."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    # The synchronous face, for `graph.get_state` and friends: never on an event loop
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Do what `aget_tuple` does, blocking."""
+        return self._file(config).run(lambda saver: saver.get_tuple(config))
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002  LangGraph's name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """Do what `alist` does, blocking."""
+        yield from self._file(config).run(
+            lambda saver: [*saver.list(config, filter=filter, before=before, limit=limit)]
+        )
+
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Do what `aget_delta_channel_history` does, blocking."""
+        return self._file(config).run(
+            lambda saver: saver.get_delta_channel_history(config=config, channels=channels)
+        )
+
+    def get_next_version(self, current: str | None, channel: None) -> str:
+        """Return a channel version that sorts after `current`."""
+        return SqliteSaver.get_next_version(self, current, channel)  # type: ignore[arg-type]  # it uses no state
+
+    def _file(self, config: RunnableConfig | None) -> _TenantFile:
+        thread_id = None if config is None else config.get("configurable", {}).get("thread_id")
+        if thread_id is None:
+            raise InvalidInputError("a checkpoint belongs to a thread: no thread_id was given", param="thread")
+        return self._tenant_file(tenant_of_thread_key(str(thread_id)))
+
+    def _tenant_file(self, tenant: str) -> _TenantFile:
+        file = self._open.pop(tenant, None)
+        if file is None:
+            while len(self._open) >= self._hot_tenants:
+                self._open.pop(next(iter(self._open))).close()
+            path = tenant_directory(self._storage_dir, tenant) / _FILE
+            file = _TenantFile(path, pool=self._pool, sync=self._sync, serde=self.serde)
+        self._open[tenant] = file
+        return file
+
+
+class _InTransaction(SqliteSaver):
+    """LangGraph's saver inside somebody else's transaction: it neither begins nor commits."""
+
+    @contextmanager
+    def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:  # noqa: ARG002
+        with closing(self.conn.cursor()) as cursor:
+            yield cursor
+
+    def file_owed(self, item: Mapping[str, Any]) -> None:
+        origin = f"{item['run_id']}/{item['message_id']}"
+        self.conn.execute(
+            "INSERT OR IGNORE INTO outbox (tenant, origin, payload) VALUES (?, ?, ?)",
+            (item["namespace"][0], origin, json.dumps(item, ensure_ascii=False)),
+        )
+
+
+class _TenantFile:
+    """One tenant's threads: the file, and LangGraph's saver bound to its connection."""
+
+    def __init__(self, path: Path, *, pool: ThreadPoolExecutor, sync: Sync, serde: Any) -> None:
+        def prepare(connection: sqlite3.Connection) -> None:
+            self._saver = _InTransaction(connection, serde=serde)
+            self._saver.setup()
+
+        self._database = SqliteFile(path, schema=_OUTBOX, pool=pool, sync=sync, prepare=prepare)
+        self.close = self._database.close
+
+    async def read(self, job: Callable[[_InTransaction], T]) -> T:
+        return await self._database.read(lambda _: job(self._saver))
+
+    async def write(self, job: Callable[[_InTransaction], T]) -> T:
+        return await self._database.write(lambda _: job(self._saver))
+
+    def run(self, job: Callable[[_InTransaction], T]) -> T:
+        return self._database.run(lambda _: job(self._saver))
