@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -13,8 +12,6 @@ from langchain_core.language_models import BaseChatModel
 from agentgraph.scope import Scope
 
 __all__ = ["RunContext"]
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +40,7 @@ class RunContext:
     zone: str
     model: BaseChatModel
     run_id: str
-    model_parameters: Mapping[str, Any] = field(default=_NOTHING)
+    model_parameters: Mapping[str, Any] = field(default_factory=dict)
     system_prompt: str | None = None
     client_tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str | Mapping[str, Any] | None = None

@@ -18,8 +18,6 @@ from agentgraph.settings import Settings
 
 __all__ = ["PROVIDERS", "ModelName", "Provider", "known_models", "model_profile", "parse_model"]
 
-_SAME: Final[Mapping[str, str]] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
@@ -45,7 +43,7 @@ class Provider:
     key_setting: str | None = None
     aliases: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
-    parameters: Mapping[str, str] = field(default=_SAME)
+    parameters: Mapping[str, str] = field(default_factory=dict)
     open_endpoint_setting: str | None = None
 
 
