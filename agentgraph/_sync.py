@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
@@ -22,7 +22,7 @@ _portal: asyncio.AbstractEventLoop | None = None  # the one process-wide object:
 
 def portal_loop() -> asyncio.AbstractEventLoop:
     """Return the process's background event loop, starting it at the first call."""
-    global _portal  # noqa: PLW0603
+    global _portal
     with _guard:
         if _portal is None or _portal.is_closed():
             loop = asyncio.new_event_loop()
@@ -60,7 +60,9 @@ async def call_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
 
 
-async def iterate_on(loop: asyncio.AbstractEventLoop, make: Callable[[], AsyncGenerator[T, None]]) -> AsyncIterator[T]:
+async def iterate_on(
+    loop: asyncio.AbstractEventLoop, make: Callable[[], AsyncGenerator[T, None]]
+) -> AsyncGenerator[T, None]:
     """Yield what `make()` yields, running it on `loop`."""
     if asyncio.get_running_loop() is loop:
         async for item in make():

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, cast
 from uuid import uuid4
 
 from langchain_core.embeddings import Embeddings
@@ -165,9 +165,7 @@ class AgentGraph:
 
     # Runs
 
-    async def run(
-        self, messages: str | Sequence[MessageLikeRepresentation] | RunRequest, **options: Any
-    ) -> RunResult:
+    async def run(self, messages: str | Sequence[MessageLikeRepresentation] | RunRequest, **options: Any) -> RunResult:
         """Run the agent once and return its answer.
 
         The run belongs to the application: a caller that goes away does not end it.
@@ -196,9 +194,7 @@ class AgentGraph:
             async for event in events:
                 yield event
 
-    def run_sync(
-        self, messages: str | Sequence[MessageLikeRepresentation] | RunRequest, **options: Any
-    ) -> RunResult:
+    def run_sync(self, messages: str | Sequence[MessageLikeRepresentation] | RunRequest, **options: Any) -> RunResult:
         """Do what `run` does, from synchronous code; a notebook's running loop is no obstacle."""
         return run_sync(self.run(messages, **options))
 
@@ -392,11 +388,19 @@ class AgentGraph:
     async def _context(self, request: RunRequest, run_id: str) -> RunContext:
         settings = self.settings
         remembers = settings.enable_memory and request.include_memories and self._memories is not None
-        own = settings.system_prompt if settings.system_prompt is not None else DEFAULT_SYSTEM_PROMPT if remembers else None
+        own = (
+            settings.system_prompt
+            if settings.system_prompt is not None
+            else DEFAULT_SYSTEM_PROMPT
+            if remembers
+            else None
+        )
         prompts = [prompt for prompt in (own, request.system_prompt) if prompt]
         taken = {tool.name for tool in self._tools} & {tool["function"]["name"] for tool in request.tools}
         if taken:
-            raise InvalidInputError(f"the server has tools of these names already: {', '.join(sorted(taken))}", param="tools")
+            raise InvalidInputError(
+                f"the server has tools of these names already: {', '.join(sorted(taken))}", param="tools"
+            )
         return RunContext(
             scope=request.scope,
             now=request.now or self._clock(),
@@ -453,7 +457,7 @@ class AgentGraph:
         ):
             if isinstance(event, AnswerCompleted):
                 answers.append(event)
-            emit(event)
+            emit(cast("RunEvent", event))
 
     def _durability(self, scope: Scope) -> Literal["sync", "exit"] | None:
         """Commit every step where tools have effects in the world; else once, at the end of the turn."""
@@ -475,7 +479,9 @@ class AgentGraph:
         config = _config(scope)
         state = await self._threaded.aget_state(config)
         update = await summarize(
-            state.values, Runtime(context=context), live_window_tokens=self.settings.live_window_tokens
+            cast("AgentState", state.values),
+            Runtime(context=context),
+            live_window_tokens=self.settings.live_window_tokens,
         )
         if update:
             async with self._turnstile.enter(scope.thread_key):

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from langchain_core.messages import (
-    AIMessage,
     BaseMessage,
     HumanMessage,
     MessageLikeRepresentation,
@@ -205,7 +204,9 @@ def finished(
     """Close a run with its last answer and the sum of what its model calls used."""
     last = answers[-1]
     calls = tuple(call for call in last.tool_calls if call["name"] in client_tools)
-    reason: FinishReason = "tool_calls" if calls else "stop" if last.finish_reason == "tool_calls" else last.finish_reason
+    reason: FinishReason = (
+        "tool_calls" if calls else "stop" if last.finish_reason == "tool_calls" else last.finish_reason
+    )
     return RunFinished(
         run_id=run_id,
         message_id=last.message_id,
@@ -233,10 +234,7 @@ def _check_time(request: RunRequest) -> None:
 def _clean(message: BaseMessage) -> BaseMessage:
     """Replace what stores cannot hold alike: NUL and lone surrogates become U+FFFD."""
     content = _clean_value(message.content)
-    updates: dict[str, Any] = {} if content == message.content else {"content": content}
-    if isinstance(message, AIMessage) and message.content is None:
-        updates["content"] = ""
-    return message.model_copy(update=updates) if updates else message
+    return message if content == message.content else message.model_copy(update={"content": content})
 
 
 def _clean_value(value: Any) -> Any:

@@ -98,9 +98,7 @@ def _timed(node: Node, name: str) -> Node:
         try:
             return await node(state, runtime)
         finally:
-            runtime.stream_writer(
-                NodeFinished(node=name, duration_ms=(time.perf_counter() - started) * 1000)
-            )
+            runtime.stream_writer(NodeFinished(node=name, duration_ms=(time.perf_counter() - started) * 1000))
 
     timed.__name__ = name
     return timed

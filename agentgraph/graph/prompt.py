@@ -60,7 +60,9 @@ def context_block(
     zone = ZoneInfo(context.zone)
     lines: list[str] = []
     if temporal_awareness:
-        lines.append(f"Now: {context.now.astimezone(zone):%A} {_date(context.now, zone)}, {context.now.astimezone(zone):%H:%M} ({context.zone}).")
+        lines.append(
+            f"Now: {context.now.astimezone(zone):%A} {_date(context.now, zone)}, {context.now.astimezone(zone):%H:%M} ({context.zone})."
+        )
     if windows:
         lines += _about_time(recalled, windows, zone)
     elif recalled:
@@ -71,7 +73,9 @@ def context_block(
 
 def _about_time(recalled: Sequence[Recalled], windows: Sequence[WindowSpan], zone: ZoneInfo) -> list[str]:
     """Say which time the question means and sort the notes by where they stand to it."""
-    asked = "; ".join(f"{json.dumps(window['mention'], ensure_ascii=False)} means {window['text']}" for window in windows)
+    asked = "; ".join(
+        f"{json.dumps(window['mention'], ensure_ascii=False)} means {window['text']}" for window in windows
+    )
     lines = [f"In this message {asked}."]
     groups = {place: [m for m in recalled if m["placed"] == place] for place in ("inside", "undated", "outside")}
     if groups["inside"]:

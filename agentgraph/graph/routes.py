@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from langchain_core.messages import AIMessage
-from langgraph.graph import END
 from langgraph.runtime import Runtime
 
 from agentgraph.graph.context import RunContext
@@ -14,9 +13,7 @@ from agentgraph.graph.state import AgentState
 __all__ = ["after_model", "after_tools"]
 
 
-def after_model(
-    state: AgentState, runtime: Runtime[RunContext]
-) -> Literal["execute_tools", "write_memory", "__end__"]:
+def after_model(state: AgentState, runtime: Runtime[RunContext]) -> Literal["execute_tools", "write_memory", "__end__"]:
     """Run the server tools that were called; the caller runs its own, and a plain answer ends the turn."""
     server_calls, _ = _calls(state, runtime.context)
     return "execute_tools" if server_calls else _finish(runtime.context)
@@ -29,7 +26,7 @@ def after_tools(state: AgentState, runtime: Runtime[RunContext]) -> Literal["cal
 
 
 def _finish(context: RunContext) -> Literal["write_memory", "__end__"]:
-    return "write_memory" if context.inline_writing else END
+    return "write_memory" if context.inline_writing else "__end__"
 
 
 def _calls(state: AgentState, context: RunContext) -> tuple[list[str], list[str]]:

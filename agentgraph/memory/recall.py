@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from langgraph.store.base import BaseStore, SearchOp
+from langgraph.store.base import BaseStore, SearchItem, SearchOp
 
 from agentgraph.memory.record import Recalled, WindowSpan, recalled_from, time_key
 from agentgraph.stores.hybrid import HybridSearch
@@ -122,10 +122,11 @@ async def _ranked(
         SearchOp(namespace, query=question, filter=None if condition is None else dict(condition), limit=limit)
         for namespace in namespaces
     ]
+    answers = cast("list[list[SearchItem]]", await store.abatch(operations))
     return [
         recalled_from(item.value, namespace=item.namespace, key=item.key) | {"score": item.score or 0.0}
-        for items in await store.abatch(operations)
-        for item in items  # type: ignore[union-attr]  # a SearchOp is answered by a list
+        for items in answers
+        for item in items
     ]
 
 

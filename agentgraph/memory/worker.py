@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol, cast
 
 from langgraph.store.base import BaseStore
@@ -42,7 +43,7 @@ class MemoryWorker:
     def __init__(self, store: BaseStore, outbox: Outbox) -> None:
         self._store = store
         self._outbox = outbox
-        self._waiting: dict[str, float] = {}  # tenant → earliest moment of the loop's clock
+        self._waiting: dict[str, float] = {}  # tenant → the earliest moment to try, on the loop's clock
         self._pauses: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -94,16 +95,12 @@ class MemoryWorker:
             if not self._waiting:
                 self._idle.set()
             self._wake.clear()
-            pause = min((earliest - clock() for earliest in self._waiting.values()), default=None)
-            if pause is not None and pause <= 0:
-                continue
-            try:
-                async with asyncio.timeout(pause):
+            earliest = min(self._waiting.values(), default=None)
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(earliest):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
 
     async def _empty(self, tenant: str) -> None:
         while rows := await self._outbox.owed(tenant):
-            await write_episodes(self._store, [cast(Owed, item) for _, item in rows])
+            await write_episodes(self._store, [cast("Owed", item) for _, item in rows])
             await self._outbox.settle(tenant, [number for number, _ in rows])

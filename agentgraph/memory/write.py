@@ -21,7 +21,9 @@ from agentgraph.temporal import Window, resolve
 __all__ = ["episodes_of", "write_episodes"]
 
 # A sentence ends at its mark or at a line's end; an abbreviation's full stop is followed by a small letter.
-_SENTENCE: Final = re.compile(r"[^\n.!?。！？]*(?:[.!?](?!\s+[A-Z\"'(]|\s*$|\n)[^\n.!?。！？]*)*[.!?。！？]*", re.UNICODE)
+_SENTENCE: Final = re.compile(
+    r"[^\n.!?。！？]*(?:[.!?](?!\s+[A-Z\"'(]|\s*$|\n)[^\n.!?。！？]*)*[.!?。！？]*", re.UNICODE
+)
 _LONGEST: Final = 2_000
 _ASKS: Final = re.compile(r"[?？]\s*[\"')\]]*\s*$")
 

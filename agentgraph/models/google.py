@@ -18,9 +18,7 @@ async def open_chat_model(name: str, settings: Settings, progress: Progress | No
         ConfigurationError: No key is set.
     """
     if settings.google_api_key is None:
-        raise ConfigurationError(
-            f"the model 'google/{name}' needs a key: set GOOGLE_API_KEY", code="missing_api_key"
-        )
+        raise ConfigurationError(f"the model 'google/{name}' needs a key: set GOOGLE_API_KEY", code="missing_api_key")
     model = ChatGoogleGenerativeAI(
         model=name,
         google_api_key=settings.google_api_key,

@@ -58,7 +58,7 @@ class ScriptedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Note the tools; the script decides whether they are called."""
-        schemas = [convert_to_openai_tool(tool) for tool in tools]  # type: ignore[arg-type]  # a Mapping is a dict here
+        schemas = [convert_to_openai_tool(tool) for tool in tools]
         return self.bind(tools=schemas, tool_choice=tool_choice, **kwargs)
 
     def _generate(
@@ -144,7 +144,7 @@ async def open_chat_model(name: str, settings: Settings, progress: Progress | No
 def _pieces(answer: AIMessage, *, word_by_word: bool) -> Iterator[ChatGenerationChunk]:
     """Cut an answer into chunks as a vendor would: words, then calls in halves, then usage on the last."""
     text = str(answer.text)
-    words = [word for word in text.split(" ")] if word_by_word else [text]
+    words = text.split(" ") if word_by_word else [text]
     for i, word in enumerate(words):
         if piece := (f" {word}" if i else word):
             yield ChatGenerationChunk(message=AIMessageChunk(content=piece))

@@ -98,7 +98,9 @@ def _value(node: ast.expr) -> int | float:
 
 
 def _power(base: float, exponent: float) -> int | float:
-    if abs(exponent) > _LARGEST_POWER or (isinstance(base, int) and base.bit_length() * abs(exponent) > _MOST_DIGITS * 4):
+    if abs(exponent) > _LARGEST_POWER or (
+        isinstance(base, int) and base.bit_length() * abs(exponent) > _MOST_DIGITS * 4
+    ):
         raise ToolException("the power is too large to calculate")
     result = base**exponent
     if isinstance(result, complex):

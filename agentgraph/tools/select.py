@@ -22,8 +22,57 @@ _K1: Final = 1.2
 _B: Final = 0.75  # BM25's usual constants; Source: Robertson & Zaragoza, The Probabilistic Relevance Framework, 2009
 _WORD: Final = re.compile(r"[a-z]+|\d+|[^\W\d_a-zA-Z]+", re.IGNORECASE)
 _STOP: Final = frozenset(
-    "a an and are as at be by can could do does for from get give have how i in is it its me my of on or should tell"
-    " that the their them they this to use was what when where which who will with would you your".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "can",
+        "could",
+        "do",
+        "does",
+        "for",
+        "from",
+        "get",
+        "give",
+        "have",
+        "how",
+        "i",
+        "in",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "of",
+        "on",
+        "or",
+        "should",
+        "tell",
+        "that",
+        "the",
+        "their",
+        "them",
+        "they",
+        "this",
+        "to",
+        "use",
+        "was",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+    ]
 )
 
 
@@ -72,7 +121,10 @@ class ToolIndex:
         words = set(_words(question))
         return [
             sum(
-                self._weights[word] * bag[word] * (_K1 + 1) / (bag[word] + _K1 * (1 - _B + _B * length / self._mean_length))
+                self._weights[word]
+                * bag[word]
+                * (_K1 + 1)
+                / (bag[word] + _K1 * (1 - _B + _B * length / self._mean_length))
                 for word in words
                 if word in bag
             )
@@ -85,7 +137,9 @@ class ToolIndex:
         if self._vectors is None:
             self._vectors = _unit(np.asarray(await self._embeddings.aembed_documents(self._texts), np.float32))
         query = _unit(np.asarray([await self._embeddings.aembed_query(question)], np.float32))[0]
-        similarities = await asyncio.to_thread(np.dot, self._vectors, query) if len(self) > 2_000 else self._vectors @ query
+        similarities = (
+            await asyncio.to_thread(np.dot, self._vectors, query) if len(self) > 2_000 else self._vectors @ query
+        )
         return [max(0.0, float(similarity)) for similarity in similarities]
 
 

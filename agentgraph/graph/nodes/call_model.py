@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from langchain_core.language_models import LanguageModelInput
@@ -64,7 +64,8 @@ def _with_tools(
     choice = context.tool_choice if state.get("turns", 0) == 0 else None
     if choice is None:
         return context.model.bind_tools(schemas)
-    return context.model.bind_tools(schemas, tool_choice=choice)
+    # LangChain types the choice as a string; every vendor's class takes OpenAI's object too.
+    return context.model.bind_tools(schemas, tool_choice=cast("str", choice))
 
 
 async def _streamed(
@@ -76,7 +77,7 @@ async def _streamed(
     write = runtime.stream_writer
     try:
         async for piece in model.astream(prompt, **runtime.context.model_parameters):
-            chunk = piece if isinstance(piece, AIMessageChunk) else AIMessageChunk(**piece.model_dump(exclude={"type"}))
+            chunk = cast("AIMessageChunk", piece)
             pieces.append(chunk)
             if text := str(chunk.text):
                 write(TextDelta(text=text))
@@ -115,9 +116,7 @@ def _completed(answer: AIMessage, history_tokens: int) -> AnswerCompleted:
     usage = answer.usage_metadata
     calls = [{"id": call["id"], "name": call["name"], "args": call["args"]} for call in answer.tool_calls]
     # Arguments that are no JSON still reach the caller, who alone can say what was meant.
-    calls += [
-        {"id": call["id"], "name": call["name"], "args": call["args"]} for call in answer.invalid_tool_calls
-    ]
+    calls += [{"id": call["id"], "name": call["name"], "args": call["args"]} for call in answer.invalid_tool_calls]
     return AnswerCompleted(
         message_id=str(answer.id),
         text=str(answer.text),

@@ -19,7 +19,5 @@ async def filter_by_time(state: AgentState, runtime: Runtime[RunContext], *, top
     if not candidates and not windows:
         return {"recalled": [], "candidates": []}
     kept, left_out = place_in_time(candidates, windows, now=runtime.context.now, top_k=top_k)
-    runtime.stream_writer(
-        MemoriesRecalled(windows=tuple(windows), memories=tuple(kept), left_out=tuple(left_out))
-    )
+    runtime.stream_writer(MemoriesRecalled(windows=tuple(windows), memories=tuple(kept), left_out=tuple(left_out)))
     return {"recalled": kept, "candidates": []}

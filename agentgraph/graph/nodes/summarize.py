@@ -20,9 +20,7 @@ _INSTRUCTIONS = (
 )
 
 
-async def summarize(
-    state: AgentState, runtime: Runtime[RunContext], *, live_window_tokens: int = 6_000
-) -> AgentState:
+async def summarize(state: AgentState, runtime: Runtime[RunContext], *, live_window_tokens: int = 6_000) -> AgentState:
     """Replace the older half of an overlong history by a summary; where the model fails, replace nothing."""
     messages = state.get("messages", [])
     older = _too_old(messages, live_window_tokens)

@@ -1,0 +1,335 @@
+"""`ChatAgentGraph`: the whole agent behind LangChain's chat-model interface, in this process or over HTTP.
+
+Drop it wherever a chat model goes: a chain, an agent, a node of another graph. Memory, time and server tools work
+behind it; tools bound to it are the caller's, and come back as `tool_calls`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Final, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
+
+from agentgraph._sync import run_sync
+from agentgraph.app import AgentGraph
+from agentgraph.errors import ConfigurationError, InvalidInputError
+from agentgraph.events import RunEvent, RunFailed, RunFinished, TextDelta, ToolCallDelta, Usage
+from agentgraph.run import RunRequest, RunResult
+from agentgraph.scope import Scope
+
+__all__ = ["ChatAgentGraph"]
+
+
+class ChatAgentGraph(BaseChatModel):
+    """A LangChain chat model that remembers.
+
+        llm = ChatAgentGraph(tenant="acme")                                # in this process
+        llm = ChatAgentGraph(tenant="acme", base_url="http://host:8000/v1")  # a server's
+
+    Without `thread` each call is one-off: the messages are its history, memory applies, and no conversation is kept.
+
+    Attributes:
+        tenant: `tenant` or `tenant:session`.
+        user: A person within the tenant.
+        thread: The conversation to continue; the caller may then send new messages only.
+        model_name: `provider/model`; the deployment's default where not given (alias `model`).
+        timezone: IANA zone of the speaker.
+        include_memories: Whether memories are recalled and written.
+        temperature, max_tokens, stop: Sampling, as everywhere in LangChain.
+        model_kwargs: Further sampling parameters, as OpenAI spells them.
+        streaming: Stream under `invoke` too, so that callbacks see tokens.
+        app: The `AgentGraph` to use in this process; by default one is made from the environment and shared.
+        base_url: The `/v1` address of a server, instead of an `app`.
+        api_key: The server's key.
+    """
+
+    tenant: str = "default"
+    user: str | None = None
+    thread: str | None = None
+    model_name: str | None = Field(default=None, alias="model")
+    timezone: str | None = None
+    include_memories: bool = True
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stop: list[str] | None = None
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    streaming: bool = False
+    timeout: float | None = None
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    app: AgentGraph | None = Field(default=None, exclude=True)
+
+    _remote: BaseChatModel | None = PrivateAttr(default=None)
+
+    model_config = {"arbitrary_types_allowed": True, "populate_by_name": True}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.app is not None and self.base_url is not None:
+            raise ConfigurationError("give either app or base_url, not both")
+        Scope.parse(self.tenant, user=self.user, thread=self.thread)
+        if self.base_url is not None:
+            self._remote = _remote_model(self)
+        return self
+
+    @property
+    def _llm_type(self) -> str:
+        return "agentgraph"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"tenant": self.tenant, "model": self.model_name, "base_url": self.base_url, **self._parameters()}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        parameters: LangSmithParams = {
+            "ls_provider": "agentgraph",
+            "ls_model_name": str(kwargs.get("model") or self.model_name or "default"),
+            "ls_model_type": "chat",
+        }
+        if (temperature := kwargs.get("temperature", self.temperature)) is not None:
+            parameters["ls_temperature"] = temperature
+        if (max_tokens := kwargs.get("max_tokens", self.max_tokens)) is not None:
+            parameters["ls_max_tokens"] = max_tokens
+        if ls_stop := stop or self.stop:
+            parameters["ls_stop"] = ls_stop
+        return parameters
+
+    def bind_tools(
+        self,
+        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | Mapping[str, Any] | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools that the caller runs.
+
+        Args:
+            tools: In any form LangChain reads.
+            tool_choice: `auto`, `none`, `any` or `required`, a tool's name, OpenAI's object, or `True` for the only one.
+            strict: Hold the model to the schema, where the vendor can.
+            parallel_tool_calls: Whether one answer may hold several calls, where the vendor lets one choose.
+            kwargs: Sampling parameters to bind with them.
+        """
+        schemas = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        choice = _choice(tool_choice, [schema["function"]["name"] for schema in schemas])
+        if choice is not None:
+            kwargs["tool_choice"] = choice
+        if parallel_tool_calls is not None:
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
+        return self.bind(tools=schemas, **kwargs)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        if self._remote is not None:
+            return self._remote._generate(messages, stop or self.stop, run_manager, **kwargs)  # noqa: SLF001
+        result = run_sync(self._application().run(self._request(messages, stop, kwargs).streaming(False)))
+        return ChatResult(generations=[ChatGeneration(message=_message(result))])
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        if self._remote is not None:
+            return await self._remote._agenerate(messages, stop or self.stop, run_manager, **kwargs)  # noqa: SLF001
+        result = await self._application().run(self._request(messages, stop, kwargs).streaming(False))
+        return ChatResult(generations=[ChatGeneration(message=_message(result))])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        if self._remote is not None:
+            yield from self._remote._stream(messages, stop or self.stop, run_manager, **kwargs)  # noqa: SLF001
+            return
+        request = self._request(messages, stop, kwargs)
+        encoder = _ChunkEncoder()
+        for event in self._application().stream_sync(request):
+            if (piece := encoder.encode(event)) is not None:
+                if run_manager is not None:
+                    run_manager.on_llm_new_token(str(piece.text), chunk=piece)
+                yield piece
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        if self._remote is not None:
+            async for chunk in self._remote._astream(messages, stop or self.stop, run_manager, **kwargs):  # noqa: SLF001
+                yield chunk
+            return
+        encoder = _ChunkEncoder()
+        event: RunEvent
+        async for event in self._application().stream(self._request(messages, stop, kwargs)):
+            if (piece := encoder.encode(event)) is not None:
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(str(piece.text), chunk=piece)
+                yield piece
+
+    def _application(self) -> AgentGraph:
+        return self.app if self.app is not None else _shared_application()
+
+    def _parameters(self) -> dict[str, Any]:
+        own = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        return {name: value for name, value in own.items() if value is not None} | self.model_kwargs
+
+    def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> RunRequest:
+        """Read LangChain's call: bound tools, sampling parameters, and identity that one call may override."""
+        options = dict(kwargs)
+        given = {name: options.pop(name, None) for name in ("model", "timezone", "user", "thread", "tenant")}
+        tools = options.pop("tools", None) or ()
+        tool_choice = options.pop("tool_choice", None)
+        include_memories = options.pop("include_memories", self.include_memories)
+        parameters = self._parameters() | options
+        if stops := stop or self.stop:
+            parameters["stop"] = stops
+        return RunRequest.of(
+            messages,
+            tenant=given["tenant"] or self.tenant,
+            user=given["user"] or self.user,
+            thread=given["thread"] or self.thread,
+            model=given["model"] or self.model_name,
+            timezone=given["timezone"] or self.timezone,
+            tools=tools,
+            tool_choice=tool_choice,
+            include_memories=include_memories,
+            parameters={name: value for name, value in parameters.items() if name not in _TRACING_ONLY},
+        )
+
+
+_TRACING_ONLY: Final = frozenset({"ls_structured_output_format"})
+
+
+class _ChunkEncoder:
+    """Turn a run's events into LangChain chunks: the answer's text and the caller's tool calls, usage on the last."""
+
+    def __init__(self) -> None:
+        self._indexes: dict[int, int] = {}  # the model's index of a call → its index among the caller's calls
+
+    def encode(self, event: RunEvent) -> ChatGenerationChunk | None:
+        match event:
+            case TextDelta():
+                return ChatGenerationChunk(message=AIMessageChunk(content=event.text))
+            case ToolCallDelta(is_client_tool=True):
+                index = self._indexes.setdefault(event.index, len(self._indexes))
+                piece = tool_call_chunk(name=event.name, args=event.arguments, id=event.tool_call_id, index=index)
+                return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[piece]))
+            case RunFinished():
+                last = AIMessageChunk(
+                    content="",
+                    id=event.message_id,
+                    usage_metadata=_usage(event.usage),
+                    response_metadata=_metadata(event),
+                    chunk_position="last",
+                )
+                return ChatGenerationChunk(message=last)
+            case RunFailed():
+                raise event.error
+            case _:
+                return None
+
+
+@cache
+def _shared_application() -> AgentGraph:
+    """Return the process's application, made from the environment: models are opened and memory is read once."""
+    return AgentGraph()
+
+
+def _remote_model(face: ChatAgentGraph) -> BaseChatModel:
+    """Return a client of a server's OpenAI-compatible endpoint."""
+    from langchain_openai import ChatOpenAI
+
+    headers = {"x-thread-id": face.thread, "x-user-id": face.user, "x-timezone": face.timezone}
+    return ChatOpenAI(
+        base_url=f"{str(face.base_url).rstrip('/')}/{face.tenant}",
+        api_key=face.api_key or SecretStr("none"),
+        model=face.model_name or "default",
+        temperature=face.temperature,
+        max_completion_tokens=face.max_tokens,
+        model_kwargs=face.model_kwargs,
+        default_headers={name: value for name, value in headers.items() if value}
+        | ({} if face.include_memories else {"x-include-memories": "false"}),
+        timeout=face.timeout,
+        max_retries=0,  # a repeated POST is a repeated turn
+        stream_usage=True,
+        streaming=face.streaming,
+    )
+
+
+def _choice(choice: str | Mapping[str, Any] | bool | None, names: Sequence[str]) -> str | dict[str, Any] | None:
+    """Spell a tool choice as OpenAI does."""
+    match choice:
+        case None | False:
+            return None
+        case True:
+            if len(names) != 1:
+                raise InvalidInputError(
+                    f"tool_choice=True needs exactly one tool, not {len(names)}", param="tool_choice"
+                )
+            return {"type": "function", "function": {"name": names[0]}}
+        case "any" | "required":
+            return "required"
+        case "auto" | "none":
+            return choice
+        case str():
+            if choice not in names:
+                raise InvalidInputError(
+                    f"tool_choice names {choice!r}, which is not among {names}", param="tool_choice"
+                )
+            return {"type": "function", "function": {"name": choice}}
+        case _:
+            return dict(choice)
+
+
+def _message(result: RunResult) -> AIMessage:
+    return AIMessage(
+        content=result.text,
+        id=result.message_id,
+        tool_calls=[
+            {"name": c["name"], "args": c["args"], "id": c["id"], "type": "tool_call"} for c in result.tool_calls
+        ],
+        usage_metadata=_usage(result.usage),
+        response_metadata=_metadata(result),
+    )
+
+
+def _metadata(ending: RunResult | RunFinished) -> dict[str, Any]:
+    told = ending.response_metadata
+    return {
+        "model_name": told.get("model_name", "unknown"),
+        "finish_reason": ending.finish_reason,
+        "model_provider": "agentgraph",
+        "run_id": ending.run_id,
+    }
+
+
+def _usage(usage: Usage) -> UsageMetadata:
+    return UsageMetadata(
+        input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, total_tokens=usage.total_tokens
+    )
