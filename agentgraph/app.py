@@ -22,6 +22,7 @@ from langchain_core.exceptions import ModelTimeoutError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, MessageLikeRepresentation
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import NodeTimeoutError
@@ -354,6 +355,9 @@ class AgentGraph:
 
     async def _execute(self, request: RunRequest, emit: Callable[[RunEvent], object]) -> None:
         """Carry one run through; the last event says how it ended, and nothing is raised."""
+        # The caller may itself be a step of some chain or graph, whose callbacks LangChain would hand down to our
+        # model calls: its listeners would hear every token twice.
+        var_child_runnable_config.set(None)
         started = time.perf_counter()
         run_id = f"run-{uuid4().hex}"
         try:

@@ -19,7 +19,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import Field, PrivateAttr, SecretStr, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from agentgraph._sync import run_sync
 from agentgraph.app import AgentGraph
@@ -72,7 +72,7 @@ class ChatAgentGraph(BaseChatModel):
 
     _remote: BaseChatModel | None = PrivateAttr(default=None)
 
-    model_config = {"arbitrary_types_allowed": True, "populate_by_name": True}
+    model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -118,7 +118,7 @@ class ChatAgentGraph(BaseChatModel):
 
         Args:
             tools: In any form LangChain reads.
-            tool_choice: `auto`, `none`, `any` or `required`, a tool's name, OpenAI's object, or `True` for the only one.
+            tool_choice: `auto`, `none`, `any` or `required`, a tool's name, OpenAI's object, or `True` for the one.
             strict: Hold the model to the schema, where the vendor can.
             parallel_tool_calls: Whether one answer may hold several calls, where the vendor lets one choose.
             kwargs: Sampling parameters to bind with them.

@@ -16,7 +16,7 @@
         ├── ToolTimeoutError      (retryable)
         └── SandboxError
 
-A model's own faults keep LangChain's types (`langchain_core.exceptions.ModelError` and below), whichever vendor raised them.
+A model's own faults keep LangChain's types, `langchain_core.exceptions.ModelError` and below, whoever the vendor is.
 
 `code` is stable and machine-readable; the message is for people: what was wrong, which value, what to do.
 Messages never hold secrets, prompts or document text. `server/errors.py` maps this tree to HTTP, nothing else does.

@@ -1,6 +1,6 @@
 """Who a run is for, validated once; the only file that spells namespaces, thread ids and paths.
 
-Everything that is kept belongs to exactly one tenant, and every key begins with it. Building keys anywhere else is a bug.
+Whatever is kept belongs to exactly one tenant, and every key begins with it. Building keys anywhere else is a bug.
 """
 
 from __future__ import annotations
@@ -57,9 +57,7 @@ class Scope:
             _check("thread", self.thread, _THREAD)
 
     @classmethod
-    def parse(
-        cls, tenant: str, *, user: str | None = None, thread: str | None = None, agent: str = "default"
-    ) -> Scope:
+    def parse(cls, tenant: str, *, user: str | None = None, thread: str | None = None, agent: str = "default") -> Scope:
         """Read the `tenant` or `tenant:session` form that URLs and model names use."""
         name, colon, session = tenant.partition(":")
         return cls(tenant=name, session=session if colon else None, user=user, thread=thread, agent=agent)

@@ -51,9 +51,7 @@ class Settings(BaseSettings):
     model_retries: Annotated[int, Field(ge=0, le=10)] = Field(
         default=2, description="How often a model call that failed in a retryable way is repeated."
     )
-    allow_unknown_models: bool = Field(
-        default=False, description="Accept model names the catalogue does not know."
-    )
+    allow_unknown_models: bool = Field(default=False, description="Accept model names the catalogue does not know.")
     local_model_path: Path | None = Field(
         default=None, description="A GGUF file to use as the local model instead of fetching one."
     )

@@ -1,1 +1,1 @@
-"""The agent as one LangGraph state graph: its state, its context, its nodes, and `build.py`, which reads as its plan."""
+"""The agent as one LangGraph state graph: state, context, nodes, and `build.py`, which reads as its plan."""

@@ -60,9 +60,8 @@ def context_block(
     zone = ZoneInfo(context.zone)
     lines: list[str] = []
     if temporal_awareness:
-        lines.append(
-            f"Now: {context.now.astimezone(zone):%A} {_date(context.now, zone)}, {context.now.astimezone(zone):%H:%M} ({context.zone})."
-        )
+        now = context.now.astimezone(zone)
+        lines.append(f"Now: {now:%A} {_date(now, zone)}, {now:%H:%M} ({context.zone}).")
     if windows:
         lines += _about_time(recalled, windows, zone)
     elif recalled:

@@ -1,1 +1,1 @@
-"""Where things are kept: memories, vectors and checkpoints, in SQLite files today and other engines behind the same interfaces."""
+"""Where things are kept: memories, vectors and checkpoints, in SQLite files below LangGraph's own interfaces."""

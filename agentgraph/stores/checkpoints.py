@@ -154,10 +154,10 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         """Return the tenants whose outbox is not empty. Blocking: it looks into every tenant's file."""
         in_debt: set[str] = set()
         for path in sorted(self._storage_dir.glob(f"*/{_FILE}")):
-            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-                with suppress(sqlite3.Error):  # a file that cannot be read says so when its tenant is next used
-                    rows = connection.execute("SELECT DISTINCT tenant FROM outbox")
-                    in_debt.update(tenant for (tenant,) in rows)
+            address = f"{path.resolve().as_uri()}?mode=ro"
+            # A file that cannot be read says so when its tenant is next used.
+            with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True)) as connection:
+                in_debt.update(tenant for (tenant,) in connection.execute("SELECT DISTINCT tenant FROM outbox"))
         return sorted(in_debt)
 
     def close(self) -> None:
@@ -188,9 +188,7 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """Do what `aget_delta_channel_history` does, blocking."""
-        return self._file(config).run(
-            lambda saver: saver.get_delta_channel_history(config=config, channels=channels)
-        )
+        return self._file(config).run(lambda saver: saver.get_delta_channel_history(config=config, channels=channels))
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """Return a channel version that sorts after `current`."""

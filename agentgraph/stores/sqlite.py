@@ -138,7 +138,7 @@ class SqliteFile:
         connection = self._connection
         outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
-            # A deferred transaction that starts with a read cannot wait for another process's write lock: ask for it first.
+            # A transaction that starts by reading cannot wait for another process's write lock later: ask first.
             connection.execute("BEGIN IMMEDIATE" if any(job.writes for job in group) else "BEGIN")
             for function, future, _ in group:
                 connection.execute("SAVEPOINT job")
@@ -161,9 +161,7 @@ class SqliteFile:
             if failure is None:
                 future.set_result(result)
             else:
-                future.set_exception(
-                    _translated(failure, self.path) if isinstance(failure, sqlite3.Error) else failure
-                )
+                future.set_exception(_translated(failure, self.path) if isinstance(failure, sqlite3.Error) else failure)
 
 
 class _Job(NamedTuple):

@@ -19,7 +19,7 @@ class FrozenClock:
     def __init__(self, now: datetime) -> None:
         self.move_to(now)
 
-    def __call__(self) -> datetime:
+    def __call__(self) -> datetime:  # noqa: D102  the class says it
         return self._now
 
     def move_to(self, now: datetime) -> None:

@@ -134,9 +134,10 @@ class ScriptedChatModel(BaseChatModel):
 async def open_chat_model(name: str, settings: Settings, progress: Progress | None = None) -> OpenedModel:  # noqa: ARG001
     """Open `scripted/echo`, which repeats what it was told: for trying a deployment without any model."""
 
-    def echo(messages: Sequence[BaseMessage], tools: Sequence[str]) -> str:  # noqa: ARG001
+    def echo(messages: Sequence[BaseMessage], tools: Sequence[str]) -> AIMessage:  # noqa: ARG001
         said = next((m for m in reversed(messages) if isinstance(m, HumanMessage)), None)
-        return f"You said: {said.text}" if said is not None else "You said nothing."
+        text = f"You said: {said.text}" if said is not None else "You said nothing."
+        return AIMessage(text, response_metadata={"model_name": f"scripted/{name}"})
 
     return OpenedModel(model=ScriptedChatModel(script=echo))
 

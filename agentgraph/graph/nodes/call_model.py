@@ -99,7 +99,7 @@ async def _streamed(
             # A repetition would say the beginning twice.
             error.is_retryable = False  # type: ignore[attr-defined]
         raise
-    whole = pieces[0] if len(pieces) == 1 else pieces[0] + pieces[1:] if pieces else AIMessageChunk("")
+    whole = pieces[0] if len(pieces) == 1 else pieces[0] + pieces[1:] if pieces else AIMessageChunk(content="")
     return AIMessage(
         content=whole.content,
         tool_calls=whole.tool_calls,
