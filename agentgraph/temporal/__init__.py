@@ -1,0 +1,6 @@
+"""Time expressions in text: `resolve` turns a text, a moment and a zone into windows; it stores and filters nothing."""
+
+from agentgraph.temporal.resolve import resolve
+from agentgraph.temporal.window import Direction, Granularity, Window
+
+__all__ = ["Direction", "Granularity", "Window", "resolve"]

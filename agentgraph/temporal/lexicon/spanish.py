@@ -1,0 +1,12 @@
+"""Spanish words for time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agentgraph.temporal.lexicon.vocabulary import Words
+
+CODE: Final = "es"
+WORDS: Final[Words] = {}
+CUES: Final = ""
+WEAK: Final = ""

@@ -1,0 +1,116 @@
+"""`resolve`: a text, the moment and zone it was said in, and every window it names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from agentgraph.errors import InvalidInputError
+from agentgraph.temporal.dates import DATE_RULES
+from agentgraph.temporal.day_times import TIME_RULES
+from agentgraph.temporal.grammar import apply_rules
+from agentgraph.temporal.lexicon import english
+from agentgraph.temporal.numbers import NUMBER_RULES
+from agentgraph.temporal.periods import Clock, Interval, Lean, absolute
+from agentgraph.temporal.ranges import RANGE_RULES
+from agentgraph.temporal.relative import ANCHORED_RULES, UNIT_RULES
+from agentgraph.temporal.standalone import stand_alone
+from agentgraph.temporal.tokens import Token, tokenize
+from agentgraph.temporal.window import Window, direction_of
+
+__all__ = ["resolve"]
+
+# Where the week begins on Sunday, and where 3/4 is 4 March. Source: Unicode CLDR 48, weekData and dateFormats.
+_SUNDAY_REGIONS: Final = frozenset(
+    "AG AS BD BR BS BT BW BZ CA CO DM DO ET GT GU HK HN ID IL IN JM JP KE KH KR LA MH MM MO MT MX MZ NI NP PA PE PH PK PR "
+    "PT PY SA SG SV TH TT TW UM US VE VI WS YE ZA ZW".split()
+)
+_MONTH_FIRST_REGIONS: Final = frozenset("US PH CA PR GU UM VI AS MH".split())
+_MONTH_FIRST_LANGUAGES: Final = frozenset({"en", "zh", "ja", "ko"})
+_QUIET: Final = frozenset({"other", "comma", "dash", "slash", "dot", "close", "and", "number", "article", "in", "of"})
+
+
+def resolve(text: str, *, now: datetime, zone: str | tzinfo = "UTC", locale: str = "en") -> list[Window]:
+    """Find every time expression in `text` and return the windows they name, in the order of the text.
+
+    Nothing is guessed: a text without a time expression gives an empty list.
+
+    Args:
+        text: What was said, in any of the known languages.
+        now: When it was said; a naive value is read on the wall clock of `zone`.
+        zone: The speaker's, an IANA name or a `tzinfo`.
+        locale: BCP 47, such as `en-GB`: decides the order of `3/4` and the first day of the week, and breaks ties between
+            languages. A language without a region begins its weeks on Monday (ISO 8601).
+
+    Raises:
+        InvalidInputError: `zone` is not a known IANA name.
+    """
+    clock = _clock(now, zone, locale)
+    tokens, _ = tokenize(text, locale.replace("_", "-").partition("-")[0].lower() or "en")
+    if all(token.kind in _QUIET for token in tokens) and not any(token.kind == "number" for token in tokens):
+        return []
+    clock = replace(clock, lean=_lean(tokens, text))
+    for stage in (NUMBER_RULES, DATE_RULES, UNIT_RULES, ANCHORED_RULES, TIME_RULES, RANGE_RULES):
+        tokens = apply_rules(tokens, stage, clock)
+    windows: list[Window] = []
+    for index, token in enumerate(tokens):
+        interval = stand_alone(tokens, index, clock, text)
+        window = _window(interval, token, text, clock) if interval is not None else None
+        if window is not None:
+            windows.append(window)
+    return windows
+
+
+def _clock(now: datetime, zone: str | tzinfo, locale: str) -> Clock:
+    if isinstance(zone, str):
+        try:
+            place: tzinfo = ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise InvalidInputError(f"zone {zone!r} is not an IANA time zone such as 'Europe/Berlin'", param="zone") from error
+    else:
+        place = zone
+    language, _, region = locale.replace("_", "-").partition("-")
+    region = region.rpartition("-")[2].upper()
+    month_first = region in _MONTH_FIRST_REGIONS or (not region and language.lower() in _MONTH_FIRST_LANGUAGES)
+    month_first = month_first or language.lower() in {"zh", "ja", "ko"}
+    moment = now if now.tzinfo is not None else now.replace(tzinfo=place)
+    return Clock(
+        now=moment.astimezone(UTC),
+        zone=place,
+        first_weekday=6 if region in _SUNDAY_REGIONS else 0,
+        is_day_first=not month_first,
+    )
+
+
+def _lean(tokens: list[Token], text: str) -> Lean:
+    past = future = False
+    for token in tokens:
+        word = token.text
+        if word in english.FUTURE or word.endswith("'ll"):
+            future = True
+        elif word in english.PAST or (len(word) > 4 and word.endswith("ed") and word not in english.NOT_PAST):
+            past = True
+    if past and (not future or "?" in text):
+        return -1
+    return 1 if future else 0
+
+
+def _window(interval: Interval, token: Token, text: str, clock: Clock) -> Window | None:
+    try:
+        start = absolute(interval.start, clock.zone) if interval.start is not None else None
+        end = absolute(interval.end, clock.zone) if interval.end is not None else None
+    except (OverflowError, ValueError):
+        return None
+    if (start is None and end is None) or (start is not None and end is not None and start >= end):
+        return None
+    return Window(
+        start=start,
+        end=end,
+        granularity=interval.grain,
+        direction=direction_of(start, end, clock.now),
+        certainty=interval.certainty,
+        mention=text[token.start : token.end],
+        span=(token.start, token.end),
+    )
