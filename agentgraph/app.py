@@ -107,6 +107,7 @@ class AgentGraph:
         self._clock = clock
         self._progress = progress
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
         self._opening: asyncio.Lock | None = None
         self._resources: AsyncExitStack | None = None
         self._turnstile = Turnstile()
@@ -231,6 +232,8 @@ class AgentGraph:
     # Below here everything runs on the loop that owns the resources.
 
     async def _ready(self) -> asyncio.AbstractEventLoop:
+        if self._closed:
+            raise ConfigurationError("this AgentGraph is closed; open another", code="closed")
         if self._loop is None or self._loop.is_closed():
             await self._open_on(portal_loop())
         assert self._loop is not None  # noqa: S101
@@ -310,10 +313,10 @@ class AgentGraph:
         resources, self._resources = self._resources, None
         if resources is None:
             return
+        self._closed = True
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await resources.aclose()
-        self._loop = None
 
     async def _settled_here(self) -> None:
         while self._tasks:
@@ -361,8 +364,6 @@ class AgentGraph:
         started = time.perf_counter()
         run_id = f"run-{uuid4().hex}"
         try:
-            if self._resources is None:
-                raise ConfigurationError("this AgentGraph is closed", code="closed")
             context = await self._context(request, run_id)
             emit(
                 RunStarted(
