@@ -11,7 +11,7 @@ from agentgraph.temporal.grammar import Made, Rule
 from agentgraph.temporal.periods import Clock, Interval, Partial, add, full_year, period_around, same_unit_parts, season
 from agentgraph.temporal.tokens import Token
 
-__all__ = ["DATE_RULES", "pick_season", "read_decimal", "read_slashed"]
+__all__ = ["DATE_RULES", "is_plain_day_month", "pick_season", "read_decimal", "read_slashed"]
 
 _DIGITS: Final = re.compile(r"\d+")
 
@@ -46,8 +46,6 @@ def _compact(tokens: Sequence[Token], _: Clock) -> Made:
 def _year_last(tokens: Sequence[Token], clock: Clock) -> Made:
     first, second, year = _numbers(tokens[0])
     if year < 100:
-        if len(tokens[0].value) - tokens[0].value.rfind(str(year)) < 2:
-            return None
         year = full_year(year, clock)
     day_first = clock.is_day_first or "." in tokens[0].value
     month, day = (second, first) if (day_first and second <= 12) or first > 12 else (first, second)
@@ -105,6 +103,9 @@ def _written(tokens: Sequence[Token], clock: Clock) -> Made:
                 return None
             case _:
                 pass
+    words = [token for token in tokens if token.kind == "number" and not token.text[:1].isdigit()]
+    if words and year is None and any(token.text in {"may", "march"} for token in tokens) and words[0].value < 20:
+        return None
     if month is None or (day is not None and not 1 <= day <= 31):
         return None
     if day is not None and year is None and (month, day) in {(2, 30), (2, 31), (4, 31), (6, 31), (9, 31), (11, 31)}:
@@ -115,7 +116,8 @@ def _written(tokens: Sequence[Token], clock: Clock) -> Made:
 def _weekday_of_month(tokens: Sequence[Token], _: Clock) -> Made:
     """Read "Monday 24th", "Thursday the 21st"; a bare number after a weekday is a day only if it looks like one."""
     day = tokens[-1].value
-    if not isinstance(day, int) or not 1 <= day <= 31:
+    looks_like_a_day = tokens[-1].kind == "ordinal" or len(tokens[-1].text) == 2
+    if not isinstance(day, int) or not 1 <= day <= 31 or not looks_like_a_day:
         return None
     return "when", Partial(day=day, weekday=tokens[0].value)
 
@@ -128,6 +130,11 @@ def _weekday_slashed(tokens: Sequence[Token], clock: Clock) -> Made:
 def _weekday_decimal(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read the "11.8" of "Fri 11.8"."""
     return read_decimal(tokens[-1:], clock)
+
+
+def is_plain_day_month(text: str) -> bool:
+    """Say whether `text` is written as `16.12` with two digits each, as days and months are and prices seldom."""
+    return re.fullmatch(r"\d\d\.\d\d", text) is not None
 
 
 def read_decimal(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -234,14 +241,19 @@ def pick_season(index: int, step: int, clock: Clock) -> Made:
 
 def _week_number(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "week 31", "week 31 of 2018"; source: ISO 8601."""
-    if tokens[0].value != "week" or not isinstance(tokens[1].value, int) or not 1 <= tokens[1].value <= 53:
+    if tokens[0].text not in _WEEK or not isinstance(tokens[1].value, int) or not 1 <= tokens[1].value <= 53:
         return None
     year = next((token.value for token in tokens if token.kind == "year"), clock.wall.year)
     start = datetime.fromisocalendar(year, tokens[1].value, 1)
     return "when", Interval(start=start, end=start + timedelta(days=7), grain="week")
 
 
+_WEEK: Final = frozenset({"week", "wk", "woche", "semaine", "semana"})
+
+
 def _explicit_year(tokens: Sequence[Token], _: Clock) -> Made:
+    if tokens[0].kind == "unit" and (tokens[0].value != "year" or tokens[0].text.endswith("s")):
+        return None
     year = next((token.value for token in tokens if token.kind in {"year", "glued_number"}), None)
     return _partial(int(year), None, None) if year else None
 
@@ -257,23 +269,25 @@ _DAY: Final = "(ordinal|number)"
 DATE_RULES: Final = (
     Rule.of("ymd|yspace", _year_first),
     Rule.of("ymd8", _compact),
-    Rule.of("dmy", _year_last),
+    Rule.of("dmy|dmy_dots", _year_last),
     Rule.of("ym", _year_month),
     Rule.of("my", _month_year),
     Rule.of("cjk", _chinese),
     # Month in letters.
-    Rule.of(f"weekday? (comma|dash)? {_DAY} (of|dash|slash)? month (comma|of|in|dash|slash){{0,2}} year", _written),
-    Rule.of(f"weekday? (comma|dash)? month (dash|slash|comma)? ({_DAY}|glued_number) (comma|of|in|dash|slash){{0,2}} year", _written),
+    Rule.of(f"(?<!month) (weekday (comma|dash)?)? {_DAY} (of|dash|slash)? month (comma|of|in|dash|slash){{0,2}} year", _written),
+    Rule.of(f"(weekday (comma|dash)?)? month (dash|slash|comma)? ({_DAY}|glued_number) (comma|of|in|dash|slash){{0,2}} year", _written),
     Rule.of("year (dash|slash|comma)? month (dash|slash|comma)? (ordinal|number)", _written),
     Rule.of("year (dash|slash) (ordinal|number) (dash|slash) month", _written),
-    Rule.of("year (slash|dash|comma)? month", _written),
-    Rule.of("(ordinal|number) (of|dash|slash)? month dash? comma? number", _written),
+    Rule.of("(?<!month) (ordinal|number) (of|dash|slash)? month dash? comma? number", _written),
     Rule.of("month (ordinal|number) comma? number", _written),
     Rule.of(f"month {_OF} year", _written),
+    Rule.of("year (slash|dash|comma)? month", _written),
     Rule.of("weekday comma? (ordinal|number) (of|dash|slash)? month", _written),
     Rule.of("weekday (comma|dash)? month (dash|comma)? (ordinal|number|glued_number)", _written),
-    Rule.of("(ordinal|number) (of|dash|slash)? month comma? weekday?", _written),
+    Rule.of("(?<!month) (ordinal|number) (of|dash|slash)? month comma? weekday?", _written),
     Rule.of("month (dash|comma|slash)? (ordinal|number|glued_number) comma? weekday?", _written),
+    Rule.of("weekday comma? ordinal", _weekday_of_month),
+    Rule.of("weekday comma? number (?!(number|unit|short_unit|oclock|meridiem|to|dash|until|and|in|other|month|weekday))", _weekday_of_month),
     Rule.of("weekday comma? slash_md", _weekday_slashed),
     Rule.of("weekday comma? dot_md", _weekday_slashed),
     Rule.of("weekday comma? number", _weekday_decimal),
@@ -282,15 +296,17 @@ DATE_RULES: Final = (
     Rule.of("when comma weekday", _weekday_date),
     # Quarters, decades, seasons, weeks.
     Rule.of("decade", _decade),
+    Rule.of("quarter (of|comma|slash|in)? year", _quarter),
     Rule.of("year (dash|slash)? quarter", _quarter),
-    Rule.of("quarter (of|comma|dash|slash|in)? year", _quarter),
     Rule.of("quarter", _quarter),
     Rule.of("ordinal unit (of|in)? year", _ordinal_quarter),
     Rule.of("year (comma|dash)? ordinal unit", _ordinal_quarter),
+    Rule.of("ordinal unit (?!((of|in)? (shift|coming|when|unit|year)))", _ordinal_quarter),
     Rule.of("season (of|comma|in)? year", _season_year),
     Rule.of("year season", _season_year),
-    Rule.of("unit number (of|comma|in)? year", _week_number),
-    Rule.of("year_word of? year", _explicit_year),
+    Rule.of("unit number (of|comma|in) year", _week_number),
+    Rule.of("unit number", _week_number),
+    Rule.of("(year_word|unit) of? year", _explicit_year),
     Rule.of("year_word (number|glued_number)", _fiscal),
     Rule.of("in? year era", _explicit_year),
     Rule.of("comparison year", lambda tokens, clock: _compared(tokens)),

@@ -122,7 +122,7 @@ def _tonight(tokens: Sequence[Token], clock: Clock) -> Made:
 def _shifted_part(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "this morning", "last night", "next evening"."""
     found: TimeOfDay = tokens[1].value
-    if found.grain != "part_of_day":
+    if found.grain != "part_of_day" or tokens[1].text.startswith(("lunch", "noon", "mid")):
         return None
     return "when", found.on(clock.today + timedelta(days=tokens[0].value))
 
@@ -215,8 +215,18 @@ def _day_of(token: Token, clock: Clock) -> Interval | None:
     return as_interval(token, clock)
 
 
-def _after_lunch(tokens: Sequence[Token], clock: Clock) -> Made:
-    return None
+def _edge_of_part(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "late this morning"."""
+    name = {"start": "early_", "end": "late_"}.get(tokens[0].value, "") + tokens[2].text
+    return ("when", part_of_day(name).on(clock.today + timedelta(days=tokens[1].value))) if name in _PARTS else None
+
+
+def _weekday_time_of_week(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "Wednesday evening next week"."""
+    week = as_interval(tokens[-1], clock)
+    if week is None or week.grain != "week" or week.start is None:
+        return None
+    return "when", tokens[1].value.on(week.start + timedelta(days=(tokens[0].value - week.start.weekday()) % 7))
 
 
 TIME_RULES: Final = (
@@ -225,11 +235,15 @@ TIME_RULES: Final = (
     Rule.of("past_hour number", _past_hour),
     Rule.of("part", _part),
     Rule.of("tonight", _tonight),
+    Rule.of("edge shift time", _edge_of_part),
     Rule.of("shift time", _shifted_part),
     Rule.of("(time|number) in time", _vague_with_part),
     Rule.of("(from|between|in)? (time|number) (to|dash|and|until) (time|number)", _time_range),
     Rule.of("(when|weekday) comma? (from|between|in)? number (to|dash|and|until) number", _numbers_on),
     Rule.of("(from|between|in)? number (to|dash|and|until) number in? (when|weekday)", _numbers_on),
+    Rule.of("weekday time (of|in)? when", _weekday_time_of_week),
     Rule.of("(when|weekday|holiday) comma? (in|of|dash)? time", _join),
     Rule.of("time (in|of|comma|dash)? (when|weekday|holiday)", _join),
+    Rule.of("when (in|comma)? time", _join),
+    Rule.of("when comma? (from|between|in)? number (to|dash|and|until) number", _numbers_on),
 )

@@ -26,7 +26,7 @@ _KINDS: Final = (
     "other number ordinal year month weekday unit shift shift_after coming relative_day now to_now ago ago_before later "
     "edge abbreviation season part tonight meridiem oclock past_hour hundred article decade_name of in within more_than "
     "from since between to until and before after or_later or_earlier year_word era holiday when duration time comma dash "
-    "slash dot close ymd dmy ymd8 yspace ym my cjk slash_md dot_md clock decade quarter short_year comparison glued_number "
+    "slash dot close ymd dmy dmy_dots ymd8 yspace ym my cjk slash_md dot_md clock decade quarter short_year comparison glued_number "
     "short_unit plus"
 ).split()
 _LETTERS: Final = {kind: chr(0x100 + index) for index, kind in enumerate(_KINDS)}
@@ -75,7 +75,8 @@ def apply_rules(tokens: list[Token], rules: Sequence[Rule], clock: Clock) -> lis
                 continue
             made.extend(tokens[done:start])
             first, last = tokens[start], tokens[end - 1]
-            made.append(Token(kind=built[0], value=built[1], start=first.start, end=last.end,
+            text = " ".join([token.text for token in tokens[start:end]])
+            made.append(Token(kind=built[0], value=built[1], start=first.start, end=last.end, text=text,
                               is_definite=first.is_definite))
             done = end
             match = rule.pattern.search(spelt, end)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from agentgraph.temporal.dates import read_decimal, read_slashed
+from agentgraph.temporal.dates import is_plain_day_month, read_decimal, read_slashed
 from agentgraph.temporal.day_times import TimeOfDay
 from agentgraph.temporal.grammar import Made, Rule
 from agentgraph.temporal.periods import Clock, Interval, Partial, absolute, add
@@ -61,6 +61,8 @@ def _range(tokens: Sequence[Token], clock: Clock) -> Made:
     first, last = _endpoint(ends[0], clock), _endpoint(ends[-1], clock)
     if first is None or last is None:
         return None
+    if ends[0].kind == "time" and ends[-1].kind == "now" and isinstance(last, Interval):
+        last = Interval(start=clock.wall, end=clock.wall, grain="minute")
     return _joined(first, last, clock)
 
 
@@ -70,6 +72,11 @@ def _bare_range(tokens: Sequence[Token], clock: Clock) -> Made:
     if any(token.kind == "time" for token in ends):
         return None
     return _range(tokens, clock)
+
+
+def _decimal_range(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "15.10 - 16.10": only two-digit parts, or prices would be dates."""
+    return _range(tokens, clock) if all(is_plain_day_month(token.text) for token in _ends(tokens)) else None
 
 
 def _range_in_year(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -106,15 +113,12 @@ def _joined(first: Partial | Interval, last: Partial | Interval, clock: Clock) -
     if isinstance(first, Partial) and isinstance(last, Partial):
         first, last = _lend(first, last)
     if isinstance(first, Partial) and isinstance(last, Partial):
-        if first.year is None and last.year is None and clock.lean < 0:
+        if last.year is None and (first.year is not None or clock.lean < 0 or (first.month and not last.month)):
             start = first.fill(clock)
             end = _fill_after(last, start, clock)
-        elif first.year is None:
+        else:
             end = last.fill(clock)
             start = _fill_before(first, end, clock)
-        else:
-            start = first.fill(clock)
-            end = _fill_after(last, start, clock)
     elif isinstance(first, Partial):
         end = last if isinstance(last, Interval) else None
         start = _fill_before(first, end, clock)
@@ -252,13 +256,14 @@ RANGE_RULES: Final = (
     Rule.of(f"(from|since) {_END} to_now", _range),
     Rule.of(f"{_DATED} {_LINK} (when|month|weekday|slash_md|dot_md|ordinal|number|year)", _bare_range),
     Rule.of("(ordinal|number) (to|dash|until|slash) (when|dot_md)", _bare_range),
+    Rule.of("number (to|dash) number", _decimal_range),
     Rule.of("in year (to|dash|until) (year|when)", _range),
     Rule.of("year (to|until) (year|when)", _range),
     Rule.of("in? (when|weekday|slash_md) (before|until|after|since) (in|to)? time", _time_bound),
     Rule.of("(before|until|after|since) time in? (when|weekday)", _time_bound),
     Rule.of("time or_later in? (when|weekday)", _time_bound),
-    Rule.of(f"{_DATED} or_later", _or_later),
-    Rule.of(f"{_DATED} or_earlier", _or_earlier),
+    Rule.of(f"({_DATED[1:-1]}|year) or_later (?!other)", _or_later),
+    Rule.of(f"({_DATED[1:-1]}|year) or_earlier (?!other)", _or_earlier),
     Rule.of("(since) (when|month|year|weekday|holiday|slash_md)", _since),
     Rule.of("after (when|month|year|weekday|holiday|slash_md)", _after),
     Rule.of("before (when|month|year|weekday|holiday|slash_md)", _before),

@@ -149,6 +149,9 @@ def _counted_from(tokens: Sequence[Token], clock: Clock) -> Made:
         moment = add(moment, unit, sign * count)
     if any(unit in SHORT_UNITS for _, unit in parts):
         return None
+    if tokens[0].text == "for":
+        # A length, not a distance: "for 3 days from today".
+        return "when", Interval(start=anchor.start, end=moment, grain="range", certainty=0.85)
     return "when", day(datetime.combine(moment.date(), time()), 0.9)
 
 
@@ -192,6 +195,8 @@ def _next_after(tokens: Sequence[Token], clock: Clock) -> Made:
     count = _of(tokens, "number").value
     unit: Unit = next(token.value for token in tokens if token.kind in {"unit", "short_unit"})
     step = next(token.value for token in tokens if token.kind in {"shift", "coming", "shift_after"})
+    if step == 0 and tokens[0].kind == "number":
+        return None
     parts: list[tuple[float, Unit]] = [(count, unit)]
     return _rolling(parts, step, clock)
 
@@ -388,8 +393,21 @@ def _edge_of(name: str, whole: Interval, clock: Clock) -> Made:
     name = {"rest": "end", "later": "end", "earlier": "start"}.get(name, name)
     first, second = _thirds(whole)
     edge: Literal["", "start", "end"] = "start" if name == "start" else "end" if name == "end" else ""
+    if name == "start" and whole.grain == "year":
+        first = add(start, "month", 3)
     bounds = {"start": (start, first), "middle": (first, second), "end": (second, end)}[name]
     return "when", Interval(start=bounds[0], end=bounds[1], grain="range", certainty=0.7, edge=edge)
+
+
+def _later_in(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "later this week", "earlier in the year": what is left of it, or what is over."""
+    whole = as_interval(tokens[-1], clock)
+    is_bare_unit = tokens[-1].kind == "unit"
+    if whole is None or (is_bare_unit and (tokens[-1].value not in _EDGED_UNITS or not tokens[-1].is_definite)):
+        return None
+    if tokens[0].text not in {"later", "earlier"} or whole.start is None or whole.end is None or whole.start.tzinfo:
+        return None
+    return _edge_of(tokens[0].text, whole, clock)
 
 
 def _thirds(whole: Interval) -> tuple[datetime, datetime]:
@@ -398,7 +416,7 @@ def _thirds(whole: Interval) -> tuple[datetime, datetime]:
     assert start is not None and end is not None  # noqa: S101, PT018 - the caller checked
     match whole.grain:
         case "year":
-            return add(start, "month", 3), add(start, "month", 8)
+            return add(start, "month", 4), add(start, "month", 8)
         case "month":
             return start + timedelta(days=10), start + timedelta(days=20)
         case "week":
@@ -529,8 +547,10 @@ UNIT_RULES: Final = (
     Rule.of("holiday shift_after", _holiday),
 )
 ANCHORED_RULES: Final = (
+    Rule.of(f"(ordinal|shift) number unit (of|in)? {_WHOLE}", _several_of),
     Rule.of(f"(month|holiday|when) {_LINK}? when", _date_in_year),
-    Rule.of("(number|ordinal) unit? of when", _day_of_period),
+    Rule.of("when ordinal (unit|weekday)", lambda tokens, clock: _nth_of([*tokens[1:], tokens[0]], clock)),
+    Rule.of("(number|ordinal) of when", _day_of_period),
     Rule.of("ordinal unit of? when", _day_of_period),
     Rule.of(f"(ordinal|shift) number unit (of|in)? {_WHOLE}", _several_of),
     Rule.of(f"ordinal? shift (unit|weekday) (of|in)? {_WHOLE}", _nth_of),
@@ -540,12 +560,12 @@ ANCHORED_RULES: Final = (
     Rule.of(f"{_SHIFT}{{1,2}} weekday", _shift_weekday),
     Rule.of(f"{_SHIFT} month", _shift_month),
     Rule.of("ordinal weekday", _ordinal_weekday),
-    Rule.of("unit (since|in|of)? when", _week_of),
+    Rule.of("(?<!(number|article)) unit (since|in|of)? when", _week_of),
     Rule.of("weekday (of|in|comma|dash)? when", _weekday_of_week),
     Rule.of("when (of|in|comma|dash)? weekday", _weekday_of_week),
     Rule.of("abbreviation", _abbreviation),
     Rule.of(f"edge (of|in)? {_WHOLE}", _edge),
-    Rule.of("edge (of|in)? when", _edge),
+    Rule.of("(later|ago) in? (when|unit)", _later_in),
     # Durations, last: their words serve everything above.
     Rule.of(
         "(number|article) (unit|short_unit) ((and|comma){0,2} (number|article) (unit|short_unit)){0,4}", _duration
@@ -554,13 +574,14 @@ ANCHORED_RULES: Final = (
     Rule.of("holiday unit", _holiday_weekend),
     Rule.of("(within|more_than) duration (from|after|since) when", _within_from),
     Rule.of("within shift? duration (from|after) when", _within),
-    Rule.of("(in|from)? duration (before|after|from|since) (when|holiday)", _counted_from),
+    Rule.of("(in|from)? duration (before|after|from) (when|holiday)", _counted_from),
     Rule.of("when (dash|plus) duration", _date_plus),
     Rule.of("within duration", _within),
     Rule.of("(in|within)? ago_before duration", _ago),
     Rule.of("in? duration (ago|later)", _ago),
     Rule.of("in duration later?", _in_duration),
     Rule.of("duration (from|after) now", _before_now),
+    Rule.of("duration before dot? (?!.)", _before_now),
     Rule.of("in season", _season_alone),
     Rule.of("in unit", _for_the),
 )

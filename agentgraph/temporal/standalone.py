@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from agentgraph.temporal.dates import pick_season, read_slashed
+from agentgraph.temporal.dates import is_plain_day_month, pick_season, read_decimal, read_slashed
 from agentgraph.temporal.day_times import TimeOfDay
 from agentgraph.temporal.periods import Clock, Interval, Partial, period
 from agentgraph.temporal.relative import as_interval
@@ -58,6 +58,9 @@ def stand_alone(tokens: Sequence[Token], index: int, clock: Clock, text: str) ->
         case "slash_md" | "dot_md" if has_preposition or is_all:
             date = read_slashed(token, clock)
             return date.fill(clock) if date else None
+        case "number" if is_all and is_plain_day_month(token.text):
+            made = read_decimal([token], clock)
+            return made[1].fill(clock) if made else None
         case "time":
             return _time(token, before, clock, is_all=is_all)
         case "decade_name" if token.is_definite or has_preposition:
@@ -111,6 +114,10 @@ def _time(token: Token, before: Token | None, clock: Clock, *, is_all: bool) -> 
     if time.grain == "part_of_day":
         alone = is_all or (before is not None and before.kind == "in" and before.start == 0 and before.end + 5 > token.start and False)
         return time.on(clock.today) if alone else None
+    is_curt = time.is_vague or token.text[-2:-1].isdigit()
+    if (is_curt and token.text[-1:] in "ap" and token.text[-2:-1].isdigit()) or (time.is_vague and not is_all):
+        if before is None or before.kind not in _BEFORE_A_DATE:
+            return None
     if time.is_vague and not is_all and (before is None or before.kind not in _BEFORE_A_DATE):
         return None
     found = time.on(clock.today)

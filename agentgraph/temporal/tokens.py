@@ -43,13 +43,14 @@ _BEFORE: Final = r"(?<![\d.:/])(?<!\d[-,])"
 _AFTER: Final = r"(?![\d])(?![-/.:,]\d)"
 _DATE: Final = rf"""
     (?P<ymd>{_BEFORE}\d{{4}}(?P<ymd_sep>[-/.])\d{{1,2}}(?P=ymd_sep)\d{{1,2}}(?:T(?=\d\d:))?(?!\d)(?![-/.]\d))
-  | (?P<dmy>{_BEFORE}\d{{1,2}}(?P<dmy_sep>[-/.])\d{{1,2}}(?:(?P=dmy_sep)|,\ ?)(?:\d{{4}}|\d{{2}}){_AFTER})
+  | (?P<dmy>{_BEFORE}\d{{1,2}}(?P<dmy_sep>[-/.])\d{{1,2}}(?:(?P=dmy_sep)|(?<=/\d\d),\ ?|(?<=/\d),\ ?)(?:\d{{4}}|\d{{2}}){_AFTER})
+  | (?P<dmy_dots>(?<![\d.:/])\d{{1,2}}\.\d{{1,2}}\.\d{{4}}{_AFTER})
   | (?P<ymd8>(?<![\w.,:/])(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?![\d,:/])|(?<=[a-z]-)(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?![\d,:/]))
   | (?P<yspace>{_BEFORE}(?:19|20)\d\d\ (?:0?[1-9]|1[0-2])\ (?:0[1-9]|[12]\d|3[01])(?![\d\w:.,/-]\d))
-  | (?P<ym>{_BEFORE}(?:1[5-9]|20)\d\d\ ?[-/]\ ?(?:0?[1-9]|1[0-2])(?!\d)(?!\ ?[-/:.,]\ ?\d))
+  | (?P<ym>{_BEFORE}(?:1[5-9]|20)\d\d\ ?[-/]\ ?(?:0?[1-9]|1[0-2])(?!\d)(?!\ ?[-/:.,]\ ?\d)(?!\ +[^\W\d]))
   | (?P<my>(?<![\d.:/,-])(?:0?[1-9]|1[0-2])[-/](?:1[5-9]|20)\d\d(?!\d)(?!\ ?[-/:.]\d))
   | (?P<cjk>\d{{4}}年(?:\ ?\d{{1,2}}月(?:\ ?\d{{1,2}}[日号號])?)?|(?<!\d)\d{{1,2}}月\d{{1,2}}[日号號])
-  | (?P<slash_md>(?<![\w.:/-])\d{{1,2}}/\d{{1,2}}(?![\d\w/:])(?![.]\d)(?!%))
+  | (?P<slash_md>(?:(?<![\w.:/-])|(?<=/\d-)|(?<=/\d\d-))\d{{1,2}}/\d{{1,2}}(?![\d\w/:])(?![.]\d)(?!%))
   | (?P<dot_md>(?<![\w.:/-])\d{{1,2}}\.(?:0?[1-9]|1[0-2])\.(?![\d\w]))
   | (?P<clock>(?<![\w.:/,-])(?:[01]?\d|2[0-4])(?:(?::[0-5]\d(?::[0-5]\d)?)?\ ?(?:[ap]\.\ ?m\.|[ap]\.?m\b)|(?:[ap]|h)\b(?![.'’])|:[0-5]\d(?::[0-5]\d(?:\.\d{{1,6}})?)?(?:Z|[+-]\d\d:?\d\d)?(?![\d:])|h[0-5]\d\b)
       |(?<=\dT)\d\d:\d\d(?::\d\d(?:\.\d{{1,6}})?)?(?:Z|[+-]\d\d:?\d\d)?(?![\d:]))
@@ -82,7 +83,25 @@ def tokenize(text: str, locale_language: str) -> tuple[list[Token], str]:
     """Return the tokens of `text` and the language its words speak for."""
     words = [_raw(match) for match in _lexer().finditer(text)]
     language = _language(words, locale_language)
-    return list(_typed(words, language, text)), language
+    return _without_dots(list(_typed(words, language, text))), language
+
+
+def _without_dots(tokens: list[Token]) -> list[Token]:
+    """Drop the full stops of "Dec. 31" and "16. Nov.", which end no sentence."""
+    kept: list[Token] = []
+    for index, token in enumerate(tokens):
+        if token.kind == "dot" and kept:
+            last, following = kept[-1], tokens[index + 1] if index + 1 < len(tokens) else None
+            is_short = last.kind in {"month", "weekday"} and len(last.text) <= 4
+            is_day = last.kind == "number" and following is not None and following.kind in _AFTER_DAY
+            if (is_short or is_day) and following is not None and following.kind in _AFTER_DOT:
+                continue
+        kept.append(token)
+    return kept
+
+
+_AFTER_DAY: Final = frozenset({"month", "to", "dash", "until"})
+_AFTER_DOT: Final = frozenset({"number", "year", "ordinal", "month", "comma", "dash", "to", "until", "slash_md"})
 
 
 def _raw(match: re.Match[str]) -> tuple[str, str, int, int]:
@@ -113,21 +132,23 @@ def _typed(words: list[tuple[str, str, int, int]], language: str, text: str) -> 
     known = vocabulary()
     index = 0
     definite_at: int | None = None
+    counted = False
     while index < len(words):
         kind, word, start, end = words[index]
         index += 1
         token: Token
+        in_identifier = kind == "word" and text[start - 1 : start].isdigit() and text[end : end + 1].isdigit()
         if kind == "word" or kind == "unspaced" or kind == "ordinal_digits":
             meanings: tuple[Entry, ...] = ()
             bare = word[:-2] if word.endswith("'s") else word.rstrip("'")
             for parts, entries in known.phrases.get(bare, known.phrases.get(word, ())) if kind == "word" else ():
-                if _follows(words, index, parts) and _chosen(entries, language):
+                if _follows(words, index, parts) and not (parts[0] == "day" and counted) and _chosen(entries, language):
                     meanings, index = entries, index + _extra(words, index, parts)
                     end = words[index - 1][3]
                     break
             else:
                 meanings = known.words.get(word) or known.words.get(bare) or ()
-            chosen = _chosen(meanings, language)
+            chosen = [] if in_identifier else _chosen(meanings, language)
             if not chosen and kind == "ordinal_digits":
                 value = int(re.match(r"\d+", word).group())  # type: ignore[union-attr]
                 token = Token(kind="ordinal", value=value, start=start, end=end, text=word)
@@ -150,6 +171,7 @@ def _typed(words: list[tuple[str, str, int, int]], language: str, text: str) -> 
         if definite_at is not None:
             token.is_definite = True
             definite_at = None
+        counted = token.kind == "number"
         yield token
 
 
@@ -179,7 +201,7 @@ def _extra(words: list[tuple[str, str, int, int]], index: int, parts: tuple[str,
 
 def _number(word: str, start: int, end: int, text: str) -> Token:
     before = text[start - 1] if start else " "
-    if before.isalpha() or before in "_$€£#" or word.count(".") > 1 or len(word) > 9 or "%" in text[end : end + 1]:
+    if before.isalpha() or before in "_$€£#" or text[max(start - 2, 0) : start] in {"$ ", "€ ", "£ "} or word.count(".") > 1 or len(word) > 9 or "%" in text[end : end + 1]:
         glued = before.isalpha() and len(word) <= 4
         return Token(kind="glued_number" if glued else "other", value=word, start=start, end=end, text=word)
     if word.isdigit():

@@ -26,7 +26,7 @@ WORDS: Final[Words] = {
         "hour": "hour|hours|hr|hrs",
         "day": "day|days",
         "workday": "workday|workdays|business day|business days|working day|working days|work day|work days",
-        "weekend": "weekend|weekends|week-end|week-ends|wkend",
+        "weekend": "weekend|weekends|week end|week ends|wkend",
         "workweek": "workweek|work week|working week|business week",
         "week": "week|weeks|wk|wks",
         "fortnight": "fortnight|fortnights",
@@ -40,8 +40,8 @@ WORDS: Final[Words] = {
     },
     # One letter after a digit only ("2h ago", "3d"); the grammar asks for a number before it.
     "short_unit": {"day": "d", "hour": "h", "minute": "m", "second": "s", "week": "w", "year": "y"},
-    "ago": {-1: "ago|back|earlier|before now|in the past|before today"},
-    "later": {1: "later|hence|from now|from today|after now|after today|in the future|from this moment|out from now"},
+    "ago": {-1: "ago|back|earlier|before now"},
+    "later": {1: "later|hence|from now|after now|in the future|from this moment|out from now"},
     "edge": {
         "start": "beginning of|start of|beginning|early|early in|early on in|at the beginning of|the beginning of|first part of",
         "middle": "middle of|mid|middle|mid of",
@@ -197,7 +197,7 @@ WORDS: Final[Words] = {
     "era": {0: "ad|a.d.|a.d|ce"},
     "with_verb": {0: "do|be|have"},
     "filler": {
-        0: "around|about|approximately|approx|circa|roughly|exactly|sometime|sometimes|anytime|early|just|only|time|"
+        0: "around|about|approximately|approx|circa|roughly|exactly|sometime|sometimes|anytime|just|only|time|"
         "period of|some time|the whole|latest|at latest|around about|same|very|or so|"
     },
     "holiday": {
