@@ -116,6 +116,12 @@ class SqliteFile:
         self._pool.submit(self._drain)
         return future
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is queued or running, so that `close` returns at once."""
+        with self._guard:
+            return not self._draining
+
     def close(self) -> None:
         """Finish what is queued and close the file."""
         with self._idle:

@@ -1,25 +1,32 @@
-"""Public doubles and conformance suites: what agentgraph is tested with, for testing what is built on it."""
+"""Public doubles and conformance suites, for our tests and for those of whoever builds on agentgraph."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from agentgraph.testing.clock import FrozenClock as FrozenClock
-    from agentgraph.testing.scripted import ScriptedChatModel as ScriptedChatModel
-    from agentgraph.testing.store_conformance import StoreConformance as StoreConformance
+    from agentgraph.testing.clock import FrozenClock
+    from agentgraph.testing.hashing import HashEmbeddings
+    from agentgraph.testing.scripted import ScriptedChatModel
+    from agentgraph.testing.store_conformance import StoreConformance
 
-_EXPORTS = {
+__all__ = ["FrozenClock", "HashEmbeddings", "ScriptedChatModel", "StoreConformance"]
+
+# Imported when first asked for (PEP 562): a test that needs a clock should not load pytest and LangGraph.
+_EXPORTS: Final = {
     "FrozenClock": "agentgraph.testing.clock",
+    "HashEmbeddings": "agentgraph.testing.hashing",
     "ScriptedChatModel": "agentgraph.testing.scripted",
     "StoreConformance": "agentgraph.testing.store_conformance",
 }
-__all__ = ["FrozenClock", "ScriptedChatModel", "StoreConformance"]
 
 
 def __getattr__(name: str) -> Any:
-    if (home := _EXPORTS.get(name)) is None:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    return getattr(import_module(home), name)
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

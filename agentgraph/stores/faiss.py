@@ -1,0 +1,589 @@
+"""`FaissStore`: LangGraph's `BaseStore` on one SQLite file per tenant, searched by meaning and words in memory.
+
+Nothing it keeps in memory matters: vectors and words are rebuilt from SQLite, and nothing is pickled. What a tenant's
+file holds is `tenant_items.py`'s business, how hits are ranked is `ranking.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from langchain_core.embeddings import Embeddings
+from langgraph.store.base import (
+    BaseStore,
+    GetOp,
+    Item,
+    ListNamespacesOp,
+    MatchCondition,
+    Op,
+    PutOp,
+    Result,
+    SearchItem,
+    SearchOp,
+    TTLConfig,
+)
+
+from agentgraph._sync import run_sync
+from agentgraph.errors import InvalidInputError, StoreError
+from agentgraph.scope import tenant_directory
+from agentgraph.stores.filters import checked_filter
+from agentgraph.stores.hybrid import RankedItem
+from agentgraph.stores.lexical import count_terms, term_ids
+from agentgraph.stores.sqlite import Sync
+from agentgraph.stores.tenant_items import ItemRow, NewEntry, NewItem, StoreStats, TenantItems, Where, search
+from agentgraph.stores.values import TIME_FIELDS, check_label, encode_value, normalised, readable, texts_of
+from agentgraph.stores.vectors import Vector, pack, unit
+
+__all__ = ["FaissStore", "StoreStats"]
+
+T = TypeVar("T")
+
+_FILE: Final = "memory.db"
+_QUERIES_REMEMBERED: Final = 512
+_TEXTS_PER_CALL: Final = 256
+_INLINE_OPS: Final = 16  # more than these are prepared off the event loop
+_ITEMS_PER_REEMBED: Final = 256
+
+
+class FaissStore(BaseStore):
+    """Memories on disk, per tenant, found by meaning and by words.
+
+    The first label of every namespace is the tenant; its file is `<storage_dir>/<tenant>/memory.db`. There is no
+    search and no listing across tenants: an empty prefix raises `InvalidInputError`, because whoever could ask it
+    would read everybody's memories (DESIGN D1).
+
+    Search with a query ranks everything selected exactly, by cosine and BM25 (`ranking.py`); without one it returns
+    the most recently updated first. Filters are applied before ranking and mean what `filters.py` says. Items put with
+    `index=False` are found without a query only. In one batch, reads see the state before its writes, and of several
+    writes to one key the last wins; the writes of a batch to one tenant are one transaction.
+
+    Time to live is in minutes and begins anew on reads, unless told otherwise; expired items are never returned, and
+    are deleted by later writes and by `sweep`.
+
+    Args:
+        storage_dir: Where the tenants' directories are.
+        embeddings: What turns texts into vectors; `None` ranks by words only.
+        embedding_id: Names the model in the file: vectors of another are kept but not searched (see `reembed`).
+            By default the embeddings' own `model_id`, or else their class and `model`.
+        sync: `full` survives a power cut, `normal` may lose the last commits then.
+        hot_tenants: How many tenants stay open; the least recently used is closed.
+        pool: Where files are read and written; owned by the caller. By default a small one of the store's own.
+        fields: Which parts of a value are indexed where `put` does not say; `$` is all of it.
+        ttl: LangGraph's time-to-live settings.
+        clock: Seconds since 1970; a test holds it still.
+    """
+
+    supports_ttl = True
+
+    def __init__(
+        self,
+        storage_dir: Path,
+        *,
+        embeddings: Embeddings | None,
+        embedding_id: str | None = None,
+        sync: Sync = "full",
+        hot_tenants: int = 64,
+        pool: ThreadPoolExecutor | None = None,
+        fields: Sequence[str] = ("$",),
+        ttl: TTLConfig | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.embeddings = embeddings
+        self.embedding_id = embedding_id or (None if embeddings is None else _name_of(embeddings))
+        self.ttl_config = ttl
+        self._storage_dir = Path(storage_dir)
+        self._sync: Sync = sync
+        self._hot_tenants = max(1, hot_tenants)
+        self._owns_pool = pool is None
+        self._pool = pool or ThreadPoolExecutor(max_workers=4, thread_name_prefix="agentgraph-store")
+        self._fields = tuple(fields)
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._tenants: OrderedDict[str, _Open] = OrderedDict()
+        self._closed = False
+        self._queries: OrderedDict[str, Vector] = OrderedDict()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Finish what is queued and close every file. Closing twice is harmless."""
+        with self._guard:
+            self._closed = True
+            opened = list(self._tenants.values())
+            self._tenants.clear()
+        for tenant in opened:
+            await asyncio.to_thread(tenant.close)
+        if self._owns_pool:
+            await asyncio.to_thread(self._pool.shutdown)
+
+    # LangGraph's interface.
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Do what `abatch` does, blocking; on an event loop prefer `abatch`."""
+        return run_sync(self.abatch(ops))
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Run `ops` and return their results in order.
+
+        Raises:
+            InvalidInputError: An op names no valid tenant, or holds what cannot be stored. Nothing was written.
+            StoreError: The file refused.
+        """
+        listed = list(ops)
+        puts = await self._prepared([op for op in listed if isinstance(op, PutOp)])
+        results: list[Result] = [None] * len(listed)
+        gets: dict[str, list[int]] = {}
+        for at, op in enumerate(listed):
+            if isinstance(op, GetOp):
+                gets.setdefault(_checked_tenant(op.namespace), []).append(at)
+            elif isinstance(op, SearchOp):
+                results[at] = await self._searched(op)
+            elif isinstance(op, ListNamespacesOp):
+                results[at] = await self._listed(op)
+            elif not isinstance(op, PutOp):
+                raise InvalidInputError(f"a store cannot run a {type(op).__name__}", param="ops")
+        for tenant, places in gets.items():
+            wanted: list[GetOp] = [listed[at] for at in places]  # type: ignore[misc]
+            for at, item in zip(places, await self._got(tenant, wanted), strict=True):
+                results[at] = item
+        for tenant, items in puts.items():
+            await self._write(tenant, items)
+        return results
+
+    # Beyond LangGraph's interface.
+
+    async def arank(
+        self,
+        namespaces: Sequence[tuple[str, ...]],
+        query: str,
+        *,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002  the name `BaseStore.asearch` uses
+        limit: int = 50,
+        query_vector: Sequence[float] | None = None,
+    ) -> list[RankedItem]:
+        """Rank the items of exactly `namespaces`, of one tenant or several; see `HybridSearch.arank`.
+
+        Raises:
+            InvalidInputError: A namespace names no valid tenant, or the filter or vector is malformed.
+        """
+        _check_range(limit, 0)
+        by_tenant: dict[str, list[tuple[str, ...]]] = {}
+        for namespace in namespaces:
+            by_tenant.setdefault(_checked_tenant(namespace), []).append(tuple(namespace))
+        wheres = {tenant: Where(leaves, is_prefix=False) for tenant, leaves in sorted(by_tenant.items())}
+        found = await self._ranked(wheres, query, checked_filter(filter), limit, 0, query_vector)
+        return [
+            RankedItem(item=_as_item(row), dense=hit.dense, lexical=hit.lexical, fused=hit.fused) for row, hit in found
+        ]
+
+    async def sweep(self) -> int:
+        """Delete the expired items of every tenant and return how many there were."""
+        swept = 0
+        for tenant in await self._in_pool(self._tenants_on_disk):
+            async with self._using(tenant) as items:
+                if items is not None:
+                    swept += await items.file.write(items.sweep)
+        return swept
+
+    async def stats(self, tenant: str) -> StoreStats:
+        """Count what `tenant` has; zeros for one that has nothing."""
+        async with self._using(tenant) as items:
+            if items is None:
+                return StoreStats(
+                    items=0, namespaces=0, entries=0, vectors=0, stale_vectors=0, expiring=0, size_bytes=0
+                )
+            return await self._in_pool(items.stats)
+
+    async def reembed(self, tenant: str, *, progress: Callable[[int, int], None] | None = None) -> int:
+        """Embed anew whatever `tenant` has no vector of this store's model for; return how many items that were.
+
+        May be interrupted and repeated; searches meanwhile find what is done by meaning and the rest by words.
+
+        Args:
+            tenant: Whose memory.
+            progress: Called with the number of items looked at and, roughly, of all there are to do.
+        """
+        if self.embeddings is None:
+            raise InvalidInputError("the store has no embedding model to embed with", param="embeddings")
+        done, last = 0, 0
+        async with self._using(tenant) as items:
+            if items is None:
+                return 0
+            total = (await self._in_pool(items.stats)).stale_vectors
+            while batch := await self._in_pool(lambda: items.stale(after=last, limit=_ITEMS_PER_REEMBED)):  # noqa: B023
+                last = batch[-1][0].item_id
+                texts = [
+                    texts_of(row.value, self._fields if paths is None else json.loads(paths)) for row, paths in batch
+                ]
+                vectors = await self._embedded(text for some in texts for text in some)
+                entries = [[NewEntry(vectors[text], count_terms(text)) for text in some] for some in texts]
+                changed = [(row, some) for (row, _), some in zip(batch, entries, strict=True)]
+                await items.file.write(lambda connection: items.replace_entries(connection, changed))  # noqa: B023
+                done += len(batch)
+                if progress is not None:
+                    progress(done, max(total, done))
+        return done
+
+    async def delete_tenant(self, tenant: str) -> None:
+        """Close `tenant`'s file and remove the tenant's whole directory, with whatever else lies in it."""
+        directory = tenant_directory(self._storage_dir, tenant)
+        with self._guard:
+            opened = self._tenants.pop(tenant, None)
+        if opened is not None:
+            await asyncio.to_thread(opened.close)
+        if directory.exists():
+            await asyncio.to_thread(shutil.rmtree, directory)
+
+    # Operations.
+
+    async def _got(self, tenant: str, ops: Sequence[GetOp]) -> list[Item | None]:
+        wanted = [(op.namespace, op.key) for op in ops]
+        async with self._using(tenant) as items:
+            if items is None:
+                return [None] * len(ops)
+            rows = await self._in_pool(lambda: items.get(wanted))
+            await self._refresh(items, [row for row, op in zip(rows, ops, strict=True) if op.refresh_ttl])
+        return [None if row is None else _as_item(row) for row in rows]
+
+    async def _searched(self, op: SearchOp) -> list[SearchItem]:
+        _check_range(op.limit, op.offset)
+        tenant = _checked_tenant(op.namespace_prefix)
+        condition = checked_filter(op.filter)
+        where = Where([tuple(op.namespace_prefix)], is_prefix=True)
+        if op.query and op.query.strip():
+            found = await self._ranked({tenant: where}, op.query, condition, op.limit, op.offset, None, op.refresh_ttl)
+            return [_as_search_item(row, hit.fused) for row, hit in found]
+        async with self._using(tenant) as items:
+            if items is None:
+                return []
+            rows = await self._in_pool(lambda: items.newest(where, condition, limit=op.limit, offset=op.offset))
+            await self._refresh(items, rows if op.refresh_ttl else [])
+        return [_as_search_item(row, None) for row in rows]
+
+    async def _ranked(
+        self,
+        wheres: Mapping[str, Where],
+        query: str,
+        condition: Mapping[str, Any],
+        limit: int,
+        offset: int,
+        query_vector: Sequence[float] | None,
+        refresh_ttl: bool = True,
+    ) -> list[tuple[ItemRow, Any]]:
+        text = readable(query)
+        async with AsyncExitStack() as stack:
+            opened = [(await stack.enter_async_context(self._using(tenant)), where) for tenant, where in wheres.items()]
+            tenants = [(items, where) for items, where in opened if items is not None]
+            if not tenants:
+                return []
+            vector = await self._query_vector(text, [items for items, _ in tenants], query_vector)
+            found = await self._in_pool(
+                lambda: search(tenants, condition, terms=term_ids(text), vector=vector, limit=limit, offset=offset)
+            )
+            if refresh_ttl:
+                for home, (items, _) in enumerate(tenants):
+                    await self._refresh(items, [row for row, hit in found if hit.home == home])
+            return found
+
+    async def _listed(self, op: ListNamespacesOp) -> list[tuple[str, ...]]:
+        _check_range(op.limit, op.offset)
+        conditions = op.match_conditions or ()
+        prefixes = [c.path for c in conditions if c.match_type == "prefix" and c.path and c.path[0] != "*"]
+        if not prefixes:
+            raise InvalidInputError(
+                "list_namespaces needs a prefix that begins with a tenant: there is no listing across tenants",
+                param="prefix",
+            )
+        async with self._using(_checked_tenant(prefixes[0])) as items:
+            known = [] if items is None else await self._in_pool(items.namespaces)
+        matching = [namespace for namespace in known if all(_matches(condition, namespace) for condition in conditions)]
+        cut = dict.fromkeys(namespace[: op.max_depth] for namespace in matching)
+        return list(cut)[op.offset : op.offset + op.limit]
+
+    async def _refresh(self, items: TenantItems, rows: Iterable[ItemRow | None]) -> None:
+        refreshed = [row.item_id for row in rows if row is not None and row.ttl is not None]
+        if refreshed:
+            await items.file.write(lambda connection: items.refresh(connection, refreshed))
+
+    async def _write(self, tenant: str, new: Sequence[NewItem]) -> None:
+        only_deletes = all(item.value is None for item in new)
+        async with self._using(tenant, create=not only_deletes) as items:
+            if items is not None:
+                await items.file.write(lambda connection: items.write(connection, new))
+
+    # Preparing what is written.
+
+    async def _prepared(self, ops: Sequence[PutOp]) -> dict[str, list[NewItem]]:
+        """Return the items of `ops`, checked, encoded and embedded, by tenant; the last write to a key wins."""
+        if not ops:
+            return {}
+        last = {(tuple(op.namespace), op.key): op for op in ops}
+        if len(last) > _INLINE_OPS:
+            drafts = await self._in_pool(lambda: [self._draft(op) for op in last.values()])
+        else:
+            drafts = [self._draft(op) for op in last.values()]
+        vectors = await self._embedded(text for _, texts in drafts for text in texts)
+        if len(last) > _INLINE_OPS:
+            return await self._in_pool(lambda: _with_entries(drafts, vectors))
+        return _with_entries(drafts, vectors)
+
+    def _draft(self, op: PutOp) -> tuple[NewItem, list[str]]:
+        """Check and encode one write; return it with the texts to index."""
+        _checked_tenant(op.namespace)
+        key = check_label(op.key, param="key")
+        if op.value is None:
+            return NewItem(namespace=tuple(op.namespace), key=key, value=None), []
+        if not isinstance(op.value, Mapping):
+            raise InvalidInputError(f"a stored value is a mapping, not {type(op.value).__name__}", param="value")
+        value: dict[str, Any] = normalised(op.value)
+        paths = () if op.index is False else self._fields if op.index is None else tuple(op.index)
+        item = NewItem(
+            namespace=tuple(op.namespace),
+            key=key,
+            value=encode_value(value),
+            times=tuple(field if isinstance(field := value.get(name), str) else None for name in TIME_FIELDS),
+            ttl=_checked_ttl(op.ttl),
+            paths=None if op.index is None else json.dumps(list(paths)),
+        )
+        return item, texts_of(value, paths)
+
+    async def _embedded(self, texts: Iterable[str]) -> dict[str, bytes | None]:
+        """Return the stored form of each distinct text's vector, `None` without a model."""
+        distinct = list(dict.fromkeys(texts))
+        if self.embeddings is None:
+            return dict.fromkeys(distinct)
+        vectors: dict[str, bytes | None] = {}
+        for start in range(0, len(distinct), _TEXTS_PER_CALL):
+            some = distinct[start : start + _TEXTS_PER_CALL]
+            made = await self.embeddings.aembed_documents(some)
+            if len(made) != len(some):
+                raise StoreError(f"the embedding model returned {len(made)} vectors for {len(some)} texts")
+            vectors.update(zip(some, pack(made), strict=True))
+        return vectors
+
+    async def _query_vector(
+        self, query: str, tenants: Sequence[TenantItems], given: Sequence[float] | None
+    ) -> Vector | None:
+        """Return the query's unit vector; `None` where there is nothing it could be compared with."""
+        if given is not None:
+            return unit(given)
+        if self.embeddings is None or not query.strip():
+            return None
+        with self._guard:
+            known = self._queries.get(query)
+            if known is not None:
+                self._queries.move_to_end(query)
+                return known
+        if not await self._in_pool(lambda: any(items.has_vectors() for items in tenants)):
+            return None
+        vector = unit(await self.embeddings.aembed_query(query))
+        with self._guard:
+            self._queries[query] = vector
+            if len(self._queries) > _QUERIES_REMEMBERED:
+                self._queries.popitem(last=False)
+        return vector
+
+    # Tenants' files.
+
+    @asynccontextmanager
+    async def _using(self, tenant: str, *, create: bool = False) -> AsyncIterator[TenantItems | None]:
+        """Keep a tenant's file open for a while; `None` if there is none and none is to be made."""
+        opened = await self._claimed(tenant, create=create)
+        try:
+            yield opened.items
+        finally:
+            with self._guard:
+                opened.users -= 1
+                evicted = self._evicted()
+            for other in evicted:
+                self._pool.submit(other.close)
+
+    async def _claimed(self, tenant: str, *, create: bool) -> _Open:
+        path = tenant_directory(self._storage_dir, tenant) / _FILE
+        while True:
+            with self._guard:
+                if self._closed:
+                    raise StoreError("the store is closed", code="store_closed")
+                opened = self._tenants.get(tenant)
+                if opened is not None and opened.is_replaced(path):
+                    del self._tenants[tenant]  # somebody deleted the tenant; whoever still reads finishes first
+                    asyncio.get_running_loop().run_in_executor(None, opened.close)
+                    opened = None
+                if opened is None:
+                    future = self._pool.submit(self._open, tenant, path, create)
+                    opened = self._tenants[tenant] = _Open(future)
+                self._tenants.move_to_end(tenant)
+                opened.users += 1
+            try:
+                found = await asyncio.shield(asyncio.wrap_future(opened.future))
+            except BaseException:
+                self._forget(tenant, opened)
+                raise
+            if found is not None:
+                return opened
+            if not create:
+                self._forget(tenant, opened, keep_claim=True)
+                return opened
+            self._forget(tenant, opened)  # a reader looked first and found nothing
+
+    def _forget(self, tenant: str, opened: _Open, *, keep_claim: bool = False) -> None:
+        with self._guard:
+            opened.users -= 0 if keep_claim else 1
+            if self._tenants.get(tenant) is opened and (opened.has_failed or opened.items is None):
+                del self._tenants[tenant]
+
+    def _open(self, tenant: str, path: Path, create: bool) -> TenantItems | None:
+        if not create and not path.exists():
+            return None
+        return TenantItems(
+            path, tenant=tenant, embedding_id=self.embedding_id, pool=self._pool, sync=self._sync, clock=self._clock
+        )
+
+    def _evicted(self) -> list[_Open]:
+        """Take the least recently used tenants beyond the limit out of the table; the guard is held."""
+        surplus = len(self._tenants) - self._hot_tenants
+        idle = [name for name, opened in self._tenants.items() if opened.is_idle] if surplus > 0 else []
+        return [self._tenants.pop(name) for name in idle[: max(0, surplus)]]
+
+    def _tenants_on_disk(self) -> list[str]:
+        return [name for path in sorted(self._storage_dir.glob(f"*/{_FILE}")) if (name := _tenant_in(path)) is not None]
+
+    async def _in_pool(self, function: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self._pool.submit(function))
+
+
+class _Open:
+    """A tenant's file in use, being opened, or found not to exist."""
+
+    __slots__ = ("future", "users")
+
+    def __init__(self, future: Future[TenantItems | None]) -> None:
+        self.future = future
+        self.users = 0
+
+    @property
+    def has_failed(self) -> bool:
+        return self.future.done() and self.future.exception() is not None
+
+    @property
+    def items(self) -> TenantItems | None:
+        return self.future.result() if self.future.done() and not self.has_failed else None
+
+    @property
+    def is_idle(self) -> bool:
+        return self.users == 0 and self.future.done() and (self.items is None or self.items.file.is_idle)
+
+    def is_replaced(self, path: Path) -> bool:
+        items = self.items
+        if items is None:
+            return False
+        try:
+            return path.stat().st_ino != items.inode
+        except FileNotFoundError:
+            return True
+
+    def close(self) -> None:
+        try:
+            items = self.future.result()
+        except Exception:  # noqa: BLE001  it never opened, and whoever asked was told
+            return
+        if items is not None:
+            items.close()
+
+
+def _name_of(embeddings: Embeddings) -> str:
+    name = getattr(embeddings, "model_id", None)
+    if isinstance(name, str) and name:
+        return name
+    model = getattr(embeddings, "model", None) or getattr(embeddings, "model_name", "")
+    return f"{type(embeddings).__module__}.{type(embeddings).__qualname__}:{model}"
+
+
+def _with_entries(
+    drafts: Sequence[tuple[NewItem, list[str]]], vectors: Mapping[str, bytes | None]
+) -> dict[str, list[NewItem]]:
+    by_tenant: dict[str, list[NewItem]] = {}
+    for item, texts in drafts:
+        indexed = NewItem(
+            namespace=item.namespace,
+            key=item.key,
+            value=item.value,
+            times=item.times,
+            ttl=item.ttl,
+            paths=item.paths,
+            entries=[NewEntry(vectors[text], count_terms(text)) for text in texts],
+        )
+        by_tenant.setdefault(item.namespace[0], []).append(indexed)
+    return by_tenant
+
+
+def _checked_tenant(namespace: Sequence[str]) -> str:
+    if not namespace:
+        raise InvalidInputError(
+            "a namespace begins with a tenant; there is no search across tenants", param="namespace"
+        )
+    for label in namespace:
+        check_label(label, param="namespace")
+    tenant_directory(Path(), namespace[0])  # refuses what is no tenant
+    return namespace[0]
+
+
+def _checked_ttl(ttl: float | None) -> float | None:
+    if ttl is not None and not 0 <= ttl < 10**9:
+        raise InvalidInputError(f"a time to live is a number of minutes, not {ttl!r}", param="ttl")
+    return ttl
+
+
+def _check_range(limit: int, offset: int) -> None:
+    if limit < 0 or offset < 0:
+        raise InvalidInputError(f"limit {limit} and offset {offset} must not be negative", param="limit")
+
+
+def _matches(condition: MatchCondition, namespace: tuple[str, ...]) -> bool:
+    path = condition.path
+    if len(namespace) < len(path):
+        return False
+    part = namespace[: len(path)] if condition.match_type == "prefix" else namespace[len(namespace) - len(path) :]
+    return all(wanted in {"*", label} for wanted, label in zip(path, part, strict=True))
+
+
+def _tenant_in(path: Path) -> str | None:
+    """Read whose file it is: directories of some tenants are spelt otherwise."""
+    import sqlite3
+
+    try:
+        connection = sqlite3.connect(path)
+        try:
+            found = connection.execute("SELECT value FROM meta WHERE name = 'tenant'").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return None
+    return None if found is None else str(found[0])
+
+
+def _as_item(row: ItemRow) -> Item:
+    return Item(
+        value=row.value, key=row.key, namespace=row.namespace, created_at=row.created_at, updated_at=row.updated_at
+    )
+
+
+def _as_search_item(row: ItemRow, score: float | None) -> SearchItem:
+    return SearchItem(row.namespace, row.key, row.value, row.created_at, row.updated_at, score)

@@ -1,0 +1,151 @@
+"""One namespace in memory: what its entries are about in time, their vectors and their words, row by row.
+
+A shard is a cache of `tenant_items.py`'s tables and is only read and changed by it, under its lock. An entry is one
+indexed text of an item; most items have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from agentgraph.stores.postings import Postings, Rows
+from agentgraph.stores.values import TIME_FIELDS, time_key_of
+from agentgraph.stores.vectors import Matrix
+
+__all__ = ["Entry", "Shard", "TimeCondition", "time_conditions"]
+
+_COMPARE: Final = {
+    "$eq": np.equal,
+    "$ne": np.not_equal,
+    "$gt": np.greater,
+    "$gte": np.greater_equal,
+    "$lt": np.less,
+    "$lte": np.less_equal,
+}
+_MANY_DEAD: Final = 1_024
+
+
+class Entry(NamedTuple):
+    """One indexed text as the tables hold it; times are numbers, -1 where the item has none."""
+
+    entry_id: int
+    item_id: int
+    time_start: int
+    time_end: int
+    recorded_at: int
+    vector: bytes | None
+    terms: bytes
+
+
+class TimeCondition(NamedTuple):
+    """One comparison of a time field."""
+
+    field: int  # index into TIME_FIELDS
+    operator: str
+    operand: int
+
+
+def time_conditions(condition: Mapping[str, Any]) -> list[TimeCondition] | None:
+    """Read a checked filter as comparisons of time keys; `None` if it asks for anything else."""
+    found: list[TimeCondition] = []
+    for field, expected in condition.items():
+        if field not in TIME_FIELDS:
+            return None
+        comparisons = expected if isinstance(expected, Mapping) else {"$eq": expected}
+        for operator, operand in comparisons.items():
+            number = time_key_of(operand)
+            if number < 0 or operator not in _COMPARE:
+                return None
+            found.append(TimeCondition(TIME_FIELDS.index(field), operator, number))
+    return found
+
+
+class Shard:
+    """The entries of one namespace. Those it was loaded with lie in the order of `time_start`; later ones follow."""
+
+    def __init__(self, entries: Sequence[Entry] = ()) -> None:
+        self.items = np.empty(0, dtype=np.int64)
+        self.matrix = Matrix()
+        self.postings = Postings()
+        self.has_several_per_item = False
+        self.has_odd_times = False
+        self.live = 0
+        self._entries = np.empty(0, dtype=np.int64)
+        self._alive = np.empty(0, dtype=np.bool_)
+        self._times = np.empty((len(TIME_FIELDS), 0), dtype=np.int64)
+        self._in_order = 0
+        self._latest_end = np.empty(0, dtype=np.int64)
+        self.add(sorted(entries, key=lambda entry: (entry.time_start, entry.recorded_at)))
+        self._in_order = len(entries)
+        self._latest_end = np.maximum.accumulate(self._times[1])
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether so many of its rows are dead that loading it anew is cheaper."""
+        return len(self._alive) - self.live > max(_MANY_DEAD, self.live)
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Append `entries`."""
+        if not entries:
+            return
+        times = np.array([entry[2:5] for entry in entries], dtype=np.int64).T
+        self.has_odd_times = self.has_odd_times or bool((times == -2).any())
+        self._times = np.concatenate([self._times, times], axis=1)
+        self._entries = np.concatenate([self._entries, np.array([entry.entry_id for entry in entries], dtype=np.int64)])
+        added = np.array([entry.item_id for entry in entries], dtype=np.int64)
+        self.items = np.concatenate([self.items, added])
+        self.has_several_per_item = self.has_several_per_item or len(np.unique(added)) < len(added)
+        self._alive = np.concatenate([self._alive, np.ones(len(entries), dtype=np.bool_)])
+        self.matrix.add([entry.vector for entry in entries])
+        self.postings.add([entry.terms for entry in entries])
+        self.live += len(entries)
+
+    def remove(self, entry_ids: npt.NDArray[np.int64]) -> None:
+        """Make `entry_ids` unfindable; ids of other shards are passed over."""
+        self._alive &= ~np.isin(self._entries, entry_ids)
+        self.live = int(self._alive.sum())
+
+    def select(self, conditions: Sequence[TimeCondition], *, without_items: npt.NDArray[np.int64]) -> Rows:
+        """Return the rows of living entries that fulfil every condition, ascending."""
+        size = len(self._alive)
+        low, high = self._narrowed(conditions)
+        chosen = [self._fulfilling(conditions, low, high)]
+        if self._in_order < size:
+            chosen.append(self._fulfilling(conditions, self._in_order, size))
+        rows = np.concatenate(chosen)
+        return rows[~np.isin(self.items[rows], without_items)] if len(without_items) else rows
+
+    def select_items(self, item_ids: npt.NDArray[np.int64], *, without_items: npt.NDArray[np.int64]) -> Rows:
+        """Return the rows of living entries that belong to `item_ids`, ascending."""
+        chosen = self._alive & np.isin(self.items, item_ids)
+        if len(without_items):
+            chosen &= ~np.isin(self.items, without_items)
+        return np.flatnonzero(chosen)
+
+    def _narrowed(self, conditions: Sequence[TimeCondition]) -> tuple[int, int]:
+        """Return the span of the ordered rows outside which no row can fulfil the conditions."""
+        low, high = 0, self._in_order
+        starts = self._times[0, : self._in_order]
+        for field, operator, operand in conditions:
+            if field == 0 and operator in {"$lt", "$lte", "$eq"}:
+                high = min(high, int(starts.searchsorted(operand, side="left" if operator == "$lt" else "right")))
+            if field == 0 and operator in {"$gt", "$gte", "$eq"}:
+                low = max(low, int(starts.searchsorted(operand, side="right" if operator == "$gt" else "left")))
+            if field == 1 and operator in {"$gt", "$gte", "$eq"}:
+                # Before this row everything has ended.
+                side = "right" if operator == "$gt" else "left"
+                low = max(low, int(self._latest_end.searchsorted(operand, side=side)))  # type: ignore[call-overload]
+        return low, max(low, high)
+
+    def _fulfilling(self, conditions: Sequence[TimeCondition], low: int, high: int) -> Rows:
+        chosen = self._alive[low:high].copy()
+        for field, operator, operand in conditions:
+            times = self._times[field, low:high]
+            chosen &= _COMPARE[operator](times, operand)
+            if operator in {"$lt", "$lte"}:
+                chosen &= times >= 0
+        return np.flatnonzero(chosen) + low

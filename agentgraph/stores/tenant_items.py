@@ -1,0 +1,540 @@
+"""One tenant's file: items, their vectors and words in SQLite, with shards of it in memory to search.
+
+SQLite is the truth. Shards catch up from it before every search: by the number of the last entry seen and a log of
+removed ones, so a crash between a commit and a search loses nothing and other processes' writes are seen.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from agentgraph.errors import StoreError
+from agentgraph.stores.filters import filter_sql, matches_json
+from agentgraph.stores.lexical import Terms
+from agentgraph.stores.ranking import Hit, Selection, rank
+from agentgraph.stores.shard import Entry, Shard, time_conditions
+from agentgraph.stores.sqlite import SqliteFile, Sync
+from agentgraph.stores.values import TIME_FIELDS, decode_value, time_key_of
+from agentgraph.stores.vectors import Vector
+
+__all__ = ["ItemRow", "NewEntry", "NewItem", "StoreStats", "TenantItems", "Where", "search"]
+
+T = TypeVar("T")
+
+_SEPARATOR: Final = "\x1f"  # no label holds a control character
+_AFTER_SEPARATOR: Final = "\x20"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_REMOVALS_KEPT: Final = 100_000
+_SWEPT_PER_WRITE: Final = 256
+_BUSY_TIMEOUT_MS: Final = 10_000
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS namespaces (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS models (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace INTEGER NOT NULL REFERENCES namespaces (id),
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    time_start TEXT, time_end TEXT, recorded_at TEXT,
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    ttl REAL, expires_at INTEGER,
+    paths TEXT,
+    UNIQUE (namespace, key)
+);
+CREATE INDEX IF NOT EXISTS items_updated ON items (namespace, updated_at);
+CREATE INDEX IF NOT EXISTS items_start ON items (namespace, time_start, time_end) WHERE time_start IS NOT NULL;
+CREATE INDEX IF NOT EXISTS items_end ON items (namespace, time_end, time_start) WHERE time_end IS NOT NULL;
+CREATE INDEX IF NOT EXISTS items_recorded ON items (namespace, recorded_at) WHERE recorded_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS items_expiry ON items (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE IF NOT EXISTS entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    item INTEGER NOT NULL REFERENCES items (id) ON DELETE CASCADE,
+    namespace INTEGER NOT NULL,
+    model INTEGER REFERENCES models (id),
+    vector BLOB,
+    terms BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS entries_item ON entries (item);
+CREATE INDEX IF NOT EXISTS entries_namespace ON entries (namespace);
+CREATE INDEX IF NOT EXISTS entries_model ON entries (model);
+CREATE TABLE IF NOT EXISTS removals (seq INTEGER PRIMARY KEY AUTOINCREMENT, entry INTEGER NOT NULL);
+CREATE TRIGGER IF NOT EXISTS entries_removed AFTER DELETE ON entries
+    BEGIN INSERT INTO removals (entry) VALUES (old.id); END;
+"""
+
+_PUT: Final = """
+INSERT INTO items (namespace, key, value, time_start, time_end, recorded_at, created_at, updated_at, ttl, expires_at,
+                   paths)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (namespace, key) DO UPDATE SET
+    value = excluded.value, time_start = excluded.time_start, time_end = excluded.time_end,
+    recorded_at = excluded.recorded_at, updated_at = excluded.updated_at, ttl = excluded.ttl,
+    expires_at = excluded.expires_at, paths = excluded.paths
+RETURNING id
+"""
+_ENTRIES: Final = """
+SELECT e.id, e.item, i.time_start, i.time_end, i.recorded_at, CASE WHEN e.model = ? THEN e.vector END, e.terms,
+       e.namespace
+FROM entries e JOIN items i ON i.id = e.item
+"""
+_ITEM_COLUMNS: Final = "n.path, i.key, i.value, i.created_at, i.updated_at, i.id, i.ttl"
+_ITEMS: Final = f"SELECT {_ITEM_COLUMNS} FROM items i JOIN namespaces n ON n.id = i.namespace"  # noqa: S608
+
+
+class NewEntry(NamedTuple):
+    """One text to index: its vector under the store's model (`None`: none) and its terms."""
+
+    vector: bytes | None
+    terms: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewItem:
+    """An item to write; `value` is JSON text, `None` deletes."""
+
+    namespace: tuple[str, ...]
+    key: str
+    value: str | None
+    times: tuple[str | None, ...] = (None, None, None)
+    ttl: float | None = None
+    paths: str | None = None
+    entries: Sequence[NewEntry] = ()
+
+
+class ItemRow(NamedTuple):
+    """An item as read; `ttl` in minutes."""
+
+    namespace: tuple[str, ...]
+    key: str
+    value: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    item_id: int
+    ttl: float | None
+
+
+class Where(NamedTuple):
+    """Which namespaces a search covers: one with all below it, or exactly the ones listed."""
+
+    namespaces: Sequence[tuple[str, ...]]
+    is_prefix: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStats:
+    """What a tenant's memory holds.
+
+    Attributes:
+        items: Living items.
+        namespaces: Namespaces with at least one.
+        entries: Indexed texts.
+        vectors: Entries with a vector of the store's own embedding model.
+        stale_vectors: Entries without one: written by another model, or by none. `reembed` brings this to 0.
+        expiring: Items with a time to live.
+        size_bytes: The file on disk, with its journal.
+    """
+
+    items: int
+    namespaces: int
+    entries: int
+    vectors: int
+    stale_vectors: int
+    expiring: int
+    size_bytes: int
+
+
+class TenantItems:
+    """The items of one tenant. Methods block; they are called on a pool's threads, one reader at a time."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        tenant: str,
+        embedding_id: str | None,
+        pool: ThreadPoolExecutor,
+        sync: Sync,
+        clock: Callable[[], float],
+    ) -> None:
+        """Open, and create if need be, the file at `path`.
+
+        Raises:
+            StoreError: It cannot be opened or is no database.
+        """
+        self._path = path
+        self._clock = clock
+        self._embedding_id = embedding_id
+        self.file = SqliteFile(path, schema=_SCHEMA, pool=pool, sync=sync, prepare=lambda c: _prepare(c, tenant))
+        self._lock = threading.Lock()
+        try:
+            self.inode = path.stat().st_ino
+            self._reader = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._reader.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+            self._reader.execute("PRAGMA query_only=ON")
+            _add_functions(self._reader)
+        except (sqlite3.Error, OSError) as error:
+            self.file.close()
+            raise StoreError(f"cannot read the database {path.name!r}: {error}") from error
+        self._shards: dict[int, Shard] = {}
+        self._data_version = -1
+        self._last_entry = 0
+        self._last_removal = 0
+        self._model = -1  # a number no row has, until a vector of our model is written
+
+    def close(self) -> None:
+        """Finish queued writes and close the file."""
+        self.file.close()
+        with self._lock:
+            self._reader.close()
+            self._shards.clear()
+
+    # Writing: these run in `file.write`, on the writing connection.
+
+    def write(self, connection: sqlite3.Connection, new: Iterable[NewItem]) -> None:
+        """Put and delete items."""
+        now = self._now()
+        known: dict[tuple[str, ...], int] = {}
+        model = self._model_number(connection)
+        for item in new:
+            if item.value is None:
+                connection.execute(
+                    "DELETE FROM items WHERE key = ? AND namespace = (SELECT id FROM namespaces WHERE path = ?)",
+                    (item.key, join_path(item.namespace)),
+                )
+                continue
+            namespace = known.get(item.namespace)
+            if namespace is None:
+                namespace = known[item.namespace] = _namespace_number(connection, item.namespace)
+            expires_at = None if item.ttl is None else now + round(item.ttl * 60_000_000)
+            row = (namespace, item.key, item.value, *item.times, now, now, item.ttl, expires_at, item.paths)
+            ((item_id,),) = connection.execute(_PUT, row).fetchall()
+            self._replace_entries(connection, item_id, namespace, model, item.entries)
+        self._tidy(connection, now)
+
+    def refresh(self, connection: sqlite3.Connection, item_ids: Sequence[int]) -> None:
+        """Let the time to live of `item_ids` begin anew."""
+        now = self._now()
+        connection.executemany(
+            "UPDATE items SET expires_at = ? + CAST(ttl * 60000000 AS INTEGER) WHERE id = ? AND ttl IS NOT NULL",
+            [(now, item_id) for item_id in item_ids],
+        )
+
+    def sweep(self, connection: sqlite3.Connection) -> int:
+        """Delete what has expired and return how many items that were."""
+        return connection.execute("DELETE FROM items WHERE expires_at <= ?", (self._now(),)).rowcount
+
+    def replace_entries(
+        self, connection: sqlite3.Connection, changed: Iterable[tuple[ItemRow, Sequence[NewEntry]]]
+    ) -> None:
+        """Index items anew, unless somebody has written them since they were read."""
+        model = self._model_number(connection)
+        for item, entries in changed:
+            found = connection.execute(
+                "SELECT namespace FROM items WHERE id = ? AND updated_at = ?",
+                (item.item_id, _microseconds(item.updated_at)),
+            ).fetchone()
+            if found is not None:
+                self._replace_entries(connection, item.item_id, found[0], model, entries)
+
+    def _replace_entries(
+        self,
+        connection: sqlite3.Connection,
+        item_id: int,
+        namespace: int,
+        model: int | None,
+        entries: Sequence[NewEntry],
+    ) -> None:
+        connection.execute("DELETE FROM entries WHERE item = ?", (item_id,))
+        connection.executemany(
+            "INSERT INTO entries (item, namespace, model, vector, terms) VALUES (?, ?, ?, ?, ?)",
+            [
+                (item_id, namespace, None if entry.vector is None else model, entry.vector, entry.terms)
+                for entry in entries
+            ],
+        )
+
+    def _model_number(self, connection: sqlite3.Connection) -> int | None:
+        if self._embedding_id is None:
+            return None
+        connection.execute("INSERT OR IGNORE INTO models (name) VALUES (?)", (self._embedding_id,))
+        ((number,),) = connection.execute("SELECT id FROM models WHERE name = ?", (self._embedding_id,))
+        return int(number)
+
+    def _tidy(self, connection: sqlite3.Connection, now: int) -> None:
+        connection.execute(
+            "DELETE FROM items WHERE id IN (SELECT id FROM items WHERE expires_at <= ? LIMIT ?)",
+            (now, _SWEPT_PER_WRITE),
+        )
+        connection.execute("DELETE FROM removals WHERE seq <= (SELECT max(seq) FROM removals) - ?", (_REMOVALS_KEPT,))
+
+    # Reading: each in one snapshot of the file.
+
+    def get(self, wanted: Sequence[tuple[tuple[str, ...], str]]) -> list[ItemRow | None]:
+        """Return the item at each namespace and key, `None` where there is none."""
+        with self.snapshot() as connection:
+            now = self._now()
+            statement = f"{_ITEMS} WHERE n.path = ? AND i.key = ? AND (i.expires_at IS NULL OR i.expires_at > ?)"
+            rows = (connection.execute(statement, (join_path(path), key, now)).fetchone() for path, key in wanted)
+            return [None if row is None else _item(row) for row in rows]
+
+    def newest(self, where: Where, condition: Mapping[str, Any], *, limit: int, offset: int) -> list[ItemRow]:
+        """Return items that fulfil a checked filter, the most recently updated first."""
+        with self.snapshot() as connection:
+            numbers = _namespace_numbers(connection, where)
+            expression, parameters = filter_sql(condition)
+            rows = connection.execute(
+                f"{_ITEMS} WHERE i.namespace IN (SELECT value FROM json_each(?))"  # noqa: S608  spelt by filters.py
+                f" AND (i.expires_at IS NULL OR i.expires_at > ?) AND {expression}"
+                " ORDER BY i.updated_at DESC, i.id DESC LIMIT ? OFFSET ?",
+                (json.dumps(numbers), self._now(), *parameters, limit, offset),
+            )
+            return [_item(row) for row in rows]
+
+    def has_vectors(self) -> bool:
+        """Say whether any entry has a vector of the store's model."""
+        with self.snapshot() as connection:
+            return (
+                connection.execute("SELECT 1 FROM entries WHERE model = ? LIMIT 1", (self._model,)).fetchone()
+                is not None
+            )
+
+    def namespaces(self) -> list[tuple[str, ...]]:
+        """Return every namespace that holds a living item, sorted."""
+        with self.snapshot() as connection:
+            rows = connection.execute(
+                "SELECT path FROM namespaces n WHERE EXISTS (SELECT 1 FROM items i WHERE i.namespace = n.id"
+                " AND (i.expires_at IS NULL OR i.expires_at > ?))",
+                (self._now(),),
+            )
+            return sorted(split_path(path) for (path,) in rows)
+
+    def stale(self, *, after: int, limit: int) -> list[tuple[ItemRow, str | None]]:
+        """Return items, by number, with entries that lack a vector of the store's model, and their index paths."""
+        with self.snapshot() as connection:
+            rows = connection.execute(
+                f"SELECT {_ITEM_COLUMNS}, i.paths FROM items i JOIN namespaces n ON n.id = i.namespace"  # noqa: S608
+                " WHERE i.id > ? AND EXISTS (SELECT 1 FROM entries e WHERE e.item = i.id AND e.model IS NOT ?)"
+                " ORDER BY i.id LIMIT ?",
+                (after, self._model, limit),
+            )
+            return [(_item(row[:-1]), row[-1]) for row in rows]
+
+    def stats(self) -> StoreStats:
+        """Count what is there."""
+        with self.snapshot() as connection:
+            living = "(expires_at IS NULL OR expires_at > ?)"
+            now = self._now()
+            one = lambda sql, *parameters: int(connection.execute(sql, parameters).fetchone()[0])  # noqa: E731
+            entries = one("SELECT count(*) FROM entries")
+            vectors = one("SELECT count(*) FROM entries WHERE model = ?", self._model)
+            return StoreStats(
+                items=one(f"SELECT count(*) FROM items WHERE {living}", now),  # noqa: S608
+                namespaces=one(f"SELECT count(DISTINCT namespace) FROM items WHERE {living}", now),  # noqa: S608
+                entries=entries,
+                vectors=vectors,
+                stale_vectors=entries - vectors,
+                expiring=one(f"SELECT count(*) FROM items WHERE ttl IS NOT NULL AND {living}", now),  # noqa: S608
+                size_bytes=sum(file.stat().st_size for file in self._files() if file.exists()),
+            )
+
+    def select(
+        self, connection: sqlite3.Connection, where: Where, condition: Mapping[str, Any], *, home: int
+    ) -> list[Selection]:
+        """Return the rows a search covers, within a snapshot."""
+        shards = [(number, self._shard(connection, number)) for number in _namespace_numbers(connection, where)]
+        expired = _ids(connection.execute("SELECT id FROM items WHERE expires_at <= ?", (self._now(),)))
+        conditions = time_conditions(condition)
+        if conditions is not None and not (conditions and any(shard.has_odd_times for _, shard in shards)):
+            return [Selection(shard, shard.select(conditions, without_items=expired), home) for _, shard in shards]
+        expression, parameters = filter_sql(condition)
+        statement = f"SELECT i.id FROM items i WHERE i.namespace = ? AND {expression}"  # noqa: S608
+        return [
+            Selection(
+                shard,
+                shard.select_items(_ids(connection.execute(statement, (number, *parameters))), without_items=expired),
+                home,
+            )
+            for number, shard in shards
+        ]
+
+    def items(self, connection: sqlite3.Connection, item_ids: Sequence[int]) -> dict[int, ItemRow]:
+        """Return items by number, within a snapshot."""
+        marks = ",".join("?" * len(item_ids))
+        rows = connection.execute(f"{_ITEMS} WHERE i.id IN ({marks})", item_ids)
+        return {row[5]: _item(row) for row in rows}
+
+    def _shard(self, connection: sqlite3.Connection, namespace: int) -> Shard:
+        shard = self._shards.get(namespace)
+        if shard is None or shard.is_worn:
+            rows = connection.execute(f"{_ENTRIES} WHERE e.namespace = ?", (self._model, namespace))
+            shard = self._shards[namespace] = Shard([_entry(row) for row in rows])
+        return shard
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Hold one reader at a time on one state of the file, with the loaded shards brought up to it."""
+        with self._lock:
+            try:
+                self._reader.execute("BEGIN")
+                try:
+                    self._catch_up()
+                    yield self._reader
+                finally:
+                    with suppress(sqlite3.Error):
+                        self._reader.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise StoreError(f"the database {self._path.name!r} cannot be read: {error}") from error
+
+    def _catch_up(self) -> None:
+        connection = self._reader
+        # The version changes with every other connection's commit, our own writer's included. It is read after the
+        # snapshot was taken, which the first SELECT does.
+        connection.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
+        ((version,),) = connection.execute("PRAGMA data_version")
+        if version == self._data_version:
+            return
+        found = connection.execute("SELECT id FROM models WHERE name = ?", (self._embedding_id,)).fetchone()
+        model = -1 if found is None else int(found[0])
+        self._data_version = -1  # until this has gone well to its end
+        ((oldest, newest),) = connection.execute("SELECT min(seq), max(seq) FROM removals")
+        if model != self._model or (oldest is not None and oldest > self._last_removal + 1):
+            self._shards.clear()  # they were loaded without our vectors, or removals were forgotten
+        elif self._shards:
+            try:
+                self._add_and_remove(connection)
+            except BaseException:
+                self._shards.clear()
+                raise
+        self._model = model
+        self._last_removal = newest or 0
+        ((last,),) = connection.execute("SELECT coalesce(max(id), 0) FROM entries")
+        self._last_entry = max(self._last_entry, last)
+        self._data_version = version
+
+    def _add_and_remove(self, connection: sqlite3.Connection) -> None:
+        added: dict[int, list[Entry]] = {}
+        for row in connection.execute(f"{_ENTRIES} WHERE e.id > ?", (self._model, self._last_entry)):
+            if row[7] in self._shards:
+                added.setdefault(row[7], []).append(_entry(row))
+        for namespace, entries in added.items():
+            self._shards[namespace].add(entries)
+        removed = _ids(connection.execute("SELECT entry FROM removals WHERE seq > ?", (self._last_removal,)))
+        if len(removed):
+            for shard in self._shards.values():
+                shard.remove(removed)
+
+    def _files(self) -> list[Path]:
+        return [self._path, *(self._path.with_name(self._path.name + suffix) for suffix in ("-wal", "-shm"))]
+
+    def _now(self) -> int:
+        return round(self._clock() * 1_000_000)
+
+
+def search(
+    tenants: Sequence[tuple[TenantItems, Where]],
+    condition: Mapping[str, Any],
+    *,
+    terms: Terms,
+    vector: Vector | None,
+    limit: int,
+    offset: int = 0,
+) -> list[tuple[ItemRow, Hit]]:
+    """Return items of all `tenants` that fulfil a checked filter, the most relevant first.
+
+    A hit's `home` is the position of its tenant. To keep two searches from waiting for each other, callers list
+    tenants in one order everywhere.
+    """
+    with ExitStack() as stack:
+        snapshots = [stack.enter_context(items.snapshot()) for items, _ in tenants]
+        selections: list[Selection] = []
+        for home, (items, where) in enumerate(tenants):
+            selections += items.select(snapshots[home], where, condition, home=home)
+        hits = rank(selections, terms=terms, vector=vector, limit=limit + offset)[offset:]
+        found = {
+            (home, item_id): row
+            for home, (items, _) in enumerate(tenants)
+            for item_id, row in items.items(snapshots[home], [hit.item_id for hit in hits if hit.home == home]).items()
+        }
+        return [(found[hit.home, hit.item_id], hit) for hit in hits]
+
+
+def join_path(namespace: Sequence[str]) -> str:
+    """Spell a namespace as it is stored: every label closed by a separator, so a prefix is a range of text."""
+    return "".join(label + _SEPARATOR for label in namespace)
+
+
+def split_path(path: str) -> tuple[str, ...]:
+    """Read a stored namespace back."""
+    return tuple(path.split(_SEPARATOR)[:-1])
+
+
+def _prepare(connection: sqlite3.Connection, tenant: str) -> None:
+    connection.execute("PRAGMA secure_delete=ON")  # what is forgotten is overwritten, not only unlinked
+    _add_functions(connection)
+    connection.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('tenant', ?)", (tenant,))
+
+
+def _add_functions(connection: sqlite3.Connection) -> None:
+    connection.create_function("matches_json", 2, matches_json, deterministic=True)
+
+
+def _namespace_number(connection: sqlite3.Connection, namespace: Sequence[str]) -> int:
+    path = join_path(namespace)
+    connection.execute("INSERT OR IGNORE INTO namespaces (path) VALUES (?)", (path,))
+    ((number,),) = connection.execute("SELECT id FROM namespaces WHERE path = ?", (path,))
+    return int(number)
+
+
+def _namespace_numbers(connection: sqlite3.Connection, where: Where) -> list[int]:
+    if where.is_prefix:
+        (prefix,) = where.namespaces
+        path = join_path(prefix)
+        rows = connection.execute(
+            "SELECT id FROM namespaces WHERE path >= ? AND path < ?", (path, path[:-1] + _AFTER_SEPARATOR)
+        ).fetchall()
+    else:
+        rows = [
+            row
+            for namespace in dict.fromkeys(where.namespaces)
+            for row in connection.execute("SELECT id FROM namespaces WHERE path = ?", (join_path(namespace),))
+        ]
+    return [number for (number,) in rows]
+
+
+def _ids(rows: Iterable[tuple[int]]) -> npt.NDArray[np.int64]:
+    return np.fromiter((number for (number,) in rows), dtype=np.int64)
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    times = (time_key_of(row[2]), time_key_of(row[3]), time_key_of(row[4]))
+    return Entry(row[0], row[1], *times, row[5], row[6])
+
+
+def _item(row: Sequence[Any]) -> ItemRow:
+    path, key, value, created_at, updated_at, item_id, ttl = row
+    return ItemRow(split_path(path), key, decode_value(value), _moment(created_at), _moment(updated_at), item_id, ttl)
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+assert len(TIME_FIELDS) == 3  # noqa: S101  the columns of `items` and the fields of `Entry`
