@@ -143,6 +143,11 @@ class AgentGraph:
 
     # Life
 
+    @property
+    def is_open(self) -> bool:
+        """Whether stores and models are open; the first run opens them where nobody did."""
+        return self._resources is not None
+
     async def __aenter__(self) -> Self:
         await self._open_on(asyncio.get_running_loop())
         return self
