@@ -122,11 +122,6 @@ class AgentGraph:
         return type(self._chat_model).__name__ if self._chat_model is not None else default_model_name(self.settings)
 
     @property
-    def memory_model(self) -> str | None:
-        """The model that extracts facts, if any."""
-        return self.settings.memory_model
-
-    @property
     def embedding_model(self) -> str | None:
         """The embedding model's name, as configured."""
         return self.settings.embedding_model

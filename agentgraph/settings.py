@@ -35,14 +35,8 @@ class Settings(BaseSettings):
         default=None,
         description="Chat model, `provider/model`. Unset: the first provider with a key, else the local model.",
     )
-    memory_model: str | None = Field(
-        default=None, description="Chat model that extracts facts from turns. Unset: what was said is kept verbatim."
-    )
     embedding_model: str | None = Field(
         default=None, description="Embedding model. Unset: the local one where installed, else search by words alone."
-    )
-    tool_filtering_model: str | None = Field(
-        default=None, description="Chat model that may re-rank tools. Unset: ranking needs no model call."
     )
     system_prompt: str | None = Field(default=None, description="Instructions put before every conversation.")
     model_timeout_s: Annotated[float, Field(gt=0)] = Field(
