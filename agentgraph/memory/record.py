@@ -12,7 +12,18 @@ from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from agentgraph.temporal import Window
 
-__all__ = ["Kind", "MemoryValue", "Owed", "Recalled", "WindowSpan", "moment", "recalled_from", "span_of", "time_key"]
+__all__ = [
+    "NO_TIME",
+    "Kind",
+    "MemoryValue",
+    "Owed",
+    "Recalled",
+    "WindowSpan",
+    "moment",
+    "recalled_from",
+    "span_of",
+    "time_key",
+]
 
 Kind = Literal["episode", "fact", "note"]
 
@@ -20,6 +31,7 @@ _YEAR_ONE: Final = datetime(1, 1, 1, tzinfo=UTC)
 _KEY_DIGITS: Final = 15  # milliseconds of 9,999 years
 _FIRST_KEY: Final = "0" * _KEY_DIGITS
 _LAST_KEY: Final = "9" * _KEY_DIGITS
+NO_TIME: Final = (_LAST_KEY, _FIRST_KEY)
 
 
 class MemoryValue(TypedDict):
@@ -30,7 +42,8 @@ class MemoryValue(TypedDict):
         text: The memory itself.
         speaker: Who said it.
         recorded_at: Time key of when it was said.
-        time_start, time_end: Time keys of what it speaks of, half-open; absent where it names no time.
+        time_start, time_end: Time keys of what it speaks of, half-open; `NO_TIME`, which no window overlaps, where it
+            names none. (Always present: LangGraph's `InMemoryStore` cannot compare what is missing.)
         mention, granularity, time_text: The words that named the time, how fine they were, and the time in plain words.
         zone: The speaker's zone, in which the words were understood.
         source: Where it came from: `{"thread", "message_id", "run_id"}`.
@@ -42,8 +55,8 @@ class MemoryValue(TypedDict):
     recorded_at: str
     zone: str
     source: Mapping[str, str | None]
-    time_start: NotRequired[str]
-    time_end: NotRequired[str]
+    time_start: str
+    time_end: str
     mention: NotRequired[str]
     granularity: NotRequired[str]
     time_text: NotRequired[str]
@@ -130,7 +143,7 @@ def recalled_from(value: Mapping[str, Any], *, namespace: tuple[str, ...], key: 
     """Read a stored memory for a run; scores and placement are filled in by who found it."""
     start, end = value.get("time_start"), value.get("time_end")
     event: WindowSpan | None = None
-    if start is not None and end is not None:
+    if start is not None and end is not None and (start, end) != NO_TIME:
         begins, ends = moment(start), moment(end)
         event = {
             "start": None if begins is None else begins.isoformat(),

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from langgraph.store.base import BaseStore, PutOp
 
-from agentgraph.memory.record import MemoryValue, Owed, time_key
+from agentgraph.memory.record import NO_TIME, MemoryValue, Owed, time_key
 from agentgraph.temporal import Window, resolve
 
 __all__ = ["episodes_of", "write_episodes"]
@@ -45,6 +45,8 @@ def episodes_of(owed: Owed) -> Iterator[tuple[str, MemoryValue]]:
             "speaker": owed["speaker"],
             "recorded_at": time_key(said_at),
             "zone": owed["zone"],
+            "time_start": NO_TIME[0],
+            "time_end": NO_TIME[1],
             "source": {"thread": owed["thread"], "message_id": owed["message_id"], "run_id": owed["run_id"]},
         }
         window = _main_window(resolve(sentence, now=said_at, zone=owed["zone"]))

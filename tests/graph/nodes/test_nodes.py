@@ -57,7 +57,7 @@ async def test_what_was_said_is_owed_written_and_found_with_its_own_time() -> No
     texts = {item.value["text"]: item.value for item in store.search(("acme",))}
     assert set(texts) == {"I bought a car last week.", "It is red!"}
     assert texts["I bought a car last week."]["mention"] == "last week"
-    assert "time_start" not in texts["It is red!"]
+    assert "mention" not in texts["It is red!"]
     update = await retrieve_memory(asks("What happened last week?"), runtime(store=store)[0])
     assert [window["text"] for window in update["windows"]]
     assert "I bought a car last week." in {memory["text"] for memory in update["candidates"]}
