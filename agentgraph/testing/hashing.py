@@ -40,8 +40,10 @@ class HashEmbeddings(Embeddings):
 
     def _vector(self, text: str) -> list[float]:
         vector = [0.0] * self.dims
-        for word in _WORD.findall(text.casefold()):
-            digest = int.from_bytes(hashlib.blake2b(f"{self.model_id} {word}".encode(), digest_size=8).digest(), "big")
+        for word in _WORD.findall(text.casefold()) or [text]:
+            digest = int.from_bytes(
+                hashlib.blake2b(f"{self.model_id} {word}".encode(errors="surrogatepass"), digest_size=8).digest(), "big"
+            )
             vector[(digest >> 1) % self.dims] += 1.0 if digest & 1 else -1.0
         length = math.sqrt(sum(part * part for part in vector)) or 1.0
         return [part / length for part in vector]
