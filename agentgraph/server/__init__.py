@@ -1,0 +1,1 @@
+"""One FastAPI application in front of `AgentGraph`: OpenAI's format, LangServe, health and documentation."""

@@ -1,0 +1,243 @@
+"""The agent as the thin `Runnable` that LangServe serves: who it is for comes with each call's `configurable`.
+
+LangServe is never given the graph itself: it drops what the graph's schema does not name, the thread among it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Annotated, Any, Final
+
+from langchain_core.callbacks import AsyncCallbackManagerForChainRun
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+    convert_to_messages,
+)
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
+from langserve import CustomUserType
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from agentgraph._sync import run_sync
+from agentgraph.app import AgentGraph
+from agentgraph.errors import InvalidInputError
+from agentgraph.events import RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta, Usage
+from agentgraph.run import RunRequest, RunResult
+
+__all__ = ["CONFIGURABLE", "AgentRunnable", "ChatAnswerRunnable", "ConversationInput", "request_of"]
+
+CONFIGURABLE: Final[Mapping[str, str]] = {
+    "tenant": "Whose memories and threads: `tenant` or `tenant:session`.",
+    "thread": "The conversation to continue; without it the run is one-off.",
+    "user": "A person within the tenant.",
+    "timezone": "IANA zone of the speaker, 'Europe/Paris' say.",
+    "model": "`provider/model`; without it the deployment's own.",
+    "thread_id": "LangGraph's word for `thread`.",
+    "user_id": "Another word for `user`.",
+}
+
+
+def _read_messages(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value  # pydantic's own complaint says it best
+    try:
+        return convert_to_messages([tuple(each) if isinstance(each, list) else each for each in value])
+    except Exception as error:
+        message = "a message is neither LangChain's, nor has a known role and content"
+        raise ValueError(message) from error
+
+
+class ConversationInput(CustomUserType):
+    """What is said to the agent. LangServe hands a `CustomUserType` on as it is; others it would take apart."""
+
+    model_config = ConfigDict(extra="forbid", title="Conversation")
+
+    messages: Annotated[
+        list[HumanMessage | AIMessage | SystemMessage | ToolMessage], BeforeValidator(_read_messages)
+    ] = Field(
+        min_length=1,
+        description="The conversation, or on a thread what is new of it.",
+        json_schema_extra={"widget": {"type": "chat", "input": "messages"}},
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_less(cls, value: Any) -> Any:
+        """Accept a plain string, a message or a list of them."""
+        if isinstance(value, str | BaseMessage):
+            return {"messages": [HumanMessage(value) if isinstance(value, str) else value]}
+        return {"messages": value} if isinstance(value, list) else value
+
+
+def request_of(conversation: Any, configurable: Mapping[str, Any]) -> RunRequest:
+    """Return what is asked of the agent.
+
+    Raises:
+        InvalidInputError: The conversation cannot be read, or an id is not one.
+    """
+    try:
+        read = ConversationInput.model_validate(conversation)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InvalidInputError(f"input: {first['msg']}", param="input") from None
+    given = {name: value for name in CONFIGURABLE if (value := configurable.get(name)) not in {None, ""}}
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise InvalidInputError(f"configurable.{name} must be a string", param=name)
+    return RunRequest.of(
+        list(read.messages),
+        tenant=given.get("tenant", "default"),
+        thread=given.get("thread") or given.get("thread_id"),
+        user=given.get("user") or given.get("user_id"),
+        timezone=given.get("timezone"),
+        model=given.get("model"),
+    )
+
+
+class AgentRunnable(Runnable[Any, AIMessage]):
+    """The agent: messages in, an `AIMessage` out, in pieces where streamed."""
+
+    def __init__(self, app: AgentGraph) -> None:
+        self._app = app
+        self.name = "agentgraph"
+
+    @property
+    def InputType(self) -> Any:  # noqa: N802
+        """What LangServe validates."""
+        return ConversationInput
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802
+        """What comes back."""
+        return AIMessage
+
+    def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:  # noqa: ARG002
+        """Return the model itself: derived ones would lose what it accepts besides."""
+        return ConversationInput
+
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        """Name what `configurable` may hold; LangServe drops the rest."""
+        return [
+            ConfigurableFieldSpec(id=name, annotation=str, name=name, description=text, default="")
+            for name, text in CONFIGURABLE.items()
+        ]
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:  # noqa: A002
+        """Do what `ainvoke` does, from synchronous code."""
+        return run_sync(self.ainvoke(input, config, **kwargs))
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:  # noqa: A002, ARG002
+        """Run the agent once."""
+        return await self._acall_with_config(self._answer, input, config)
+
+    async def astream(
+        self,
+        input: Any,  # noqa: A002
+        config: RunnableConfig | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> AsyncIterator[AIMessage]:
+        """Run the agent and yield its answer in pieces."""
+        async for piece in self._atransform_stream_with_config(_once(input), self._pieces, config):
+            yield piece
+
+    async def _answer(self, input: Any, run: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> AIMessage:  # noqa: A002, ARG002
+        request = request_of(input, config.get("configurable", {}))
+        _step_out_of_the_callers_run()
+        return _message(await self._app.run(request.streaming(wanted=False)))
+
+    async def _pieces(
+        self,
+        inputs: AsyncIterator[Any],
+        run: AsyncCallbackManagerForChainRun,  # noqa: ARG002
+        config: RunnableConfig,
+    ) -> AsyncGenerator[AIMessage, None]:
+        async for conversation in inputs:
+            request = request_of(conversation, config.get("configurable", {}))
+            _step_out_of_the_callers_run()
+            started: RunStarted | None = None
+            async for event in self._app.stream(request):
+                match event:
+                    case RunStarted():
+                        started = event
+                    case TextDelta():
+                        yield AIMessageChunk(content=event.text, id=_message_id(started))
+                    case ToolCallDelta(is_client_tool=True):
+                        call = tool_call_chunk(
+                            name=event.name, args=event.arguments, id=event.tool_call_id, index=event.index
+                        )
+                        yield AIMessageChunk(content="", id=_message_id(started), tool_call_chunks=[call])
+                    case RunFinished():
+                        yield AIMessageChunk(
+                            content="",
+                            id=_message_id(started),
+                            usage_metadata=_usage(event.usage),
+                            response_metadata=_metadata(event.run_id, event.finish_reason),
+                            chunk_position="last",
+                        )
+                    case RunFailed():
+                        raise event.error
+                    case _:
+                        pass
+
+
+class ChatAnswerRunnable(AgentRunnable):
+    """The same with text as its answer, which is what LangServe's chat playground can show."""
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802
+        """Text."""
+        return str
+
+    async def _answer(self, input: Any, run: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Any:  # noqa: A002
+        return str((await super()._answer(input, run, config)).text)
+
+    async def _pieces(
+        self, inputs: AsyncIterator[Any], run: AsyncCallbackManagerForChainRun, config: RunnableConfig
+    ) -> AsyncGenerator[Any, None]:
+        async for piece in super()._pieces(inputs, run, config):
+            if piece.text:
+                yield str(piece.text)
+
+
+def _step_out_of_the_callers_run() -> None:
+    """Keep the graph out of the caller's callbacks, which would show the prompt, and out of its config."""
+    var_child_runnable_config.set(None)
+
+
+async def _once(value: Any) -> AsyncIterator[Any]:
+    yield value
+
+
+def _message(result: RunResult) -> AIMessage:
+    calls = [call for call in result.tool_calls if isinstance(call["args"], dict)]
+    return AIMessage(
+        result.text,
+        id=f"lc-{result.run_id}",
+        tool_calls=[{"id": call["id"], "name": call["name"], "args": call["args"]} for call in calls],
+        usage_metadata=_usage(result.usage),
+        response_metadata=_metadata(result.run_id, result.finish_reason),
+    )
+
+
+def _message_id(started: RunStarted | None) -> str | None:
+    return f"lc-{started.run_id}" if started is not None else None
+
+
+def _metadata(run_id: str, finish_reason: str) -> dict[str, Any]:
+    return {"run_id": run_id, "finish_reason": finish_reason}
+
+
+def _usage(usage: Usage) -> UsageMetadata:
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }

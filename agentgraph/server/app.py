@@ -1,0 +1,110 @@
+"""The FastAPI application: its routes, and the life of the agent behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from agentgraph.app import AgentGraph
+from agentgraph.errors import AgentGraphError
+from agentgraph.server.gate import Gate, error_response
+from agentgraph.server.health import Readiness, health_router, package_version
+from agentgraph.server.langserve import langserve_router
+from agentgraph.server.openai import openai_router
+from agentgraph.settings import Settings
+
+__all__ = ["PLACES", "create_app"]
+
+logger = logging.getLogger(__name__)
+
+PLACES = {
+    "OpenAI": "/v1/{tenant}/chat/completions",
+    "Models": "/v1/{tenant}/models",
+    "LangServe": "/agent/invoke",
+    "Playground": "/agent/playground/",
+    "Chat playground": "/agent/chat/playground/",
+    "Health": "/health",
+    "Documentation": "/docs",
+}
+"""Where things are, for whoever looks."""
+
+
+def create_app(app: AgentGraph | None = None, settings: Settings | None = None, *, warm_up: bool = False) -> FastAPI:
+    """Return the ASGI application.
+
+    Args:
+        app: The agent to serve. One that is open already stays so when the server ends; one that is not is opened on
+            the server's loop and closed with it.
+        settings: To build the agent from, where none is given.
+        warm_up: Whether the default model is opened at the start instead of at the first request; `/health` says
+            503 until it is.
+    """
+    agent = app or AgentGraph(settings)
+    readiness = Readiness()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as resources:
+            if not agent.is_open:
+                await resources.enter_async_context(agent)
+            warming = asyncio.create_task(_warm_up(agent, readiness)) if warm_up else None
+            readiness.is_open = True
+            try:
+                yield
+            finally:
+                readiness.is_open = False
+                if warming is not None:
+                    warming.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await warming
+
+    server = FastAPIOffline(
+        title="agentgraph",
+        version=package_version(),
+        description="Any chat model as a multi-tenant agent with memory.",
+        lifespan=lifespan,
+    )
+    server.add_middleware(Gate, keys=agent.settings.api_keys, limit_bytes=int(agent.settings.max_body_mb * 1_000_000))
+    server.add_exception_handler(HTTPException, _told)
+    server.add_exception_handler(RequestValidationError, _told)
+    server.include_router(openai_router(agent), prefix="/v1")
+    server.include_router(langserve_router(agent))
+    server.include_router(health_router(agent, readiness))
+
+    @server.get("/", tags=["Server"])
+    async def index() -> Response:
+        """Say where things are."""
+        told = {"name": "agentgraph", "version": package_version(), "places": PLACES}
+        return Response(orjson.dumps(told), media_type="application/json")
+
+    return server
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 404 and request.url.path.startswith("/v1/"):
+        where = ", ".join(place for place in PLACES.values() if place.startswith("/v1/"))
+        error = HTTPException(404, f"there is no {request.url.path!r} here; there are {where}")
+    return error_response(request.scope, error)
+
+
+async def _warm_up(agent: AgentGraph, readiness: Readiness) -> None:
+    try:
+        readiness.warming = agent.default_model
+        await agent.open_model()
+    except AgentGraphError as error:
+        logger.error("the model could not be made ready: %s", error.message)  # noqa: TRY400
+        readiness.failure = error.message
+    except Exception as error:
+        logger.exception("the model could not be made ready")
+        readiness.failure = f"the model could not be made ready ({type(error).__name__}); the server's log says why"
+    finally:
+        readiness.warming = None

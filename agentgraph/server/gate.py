@@ -1,0 +1,74 @@
+"""What every request passes first: it gets an id, shows its key, and finds its errors told in the right shape."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import Final
+from uuid import uuid4
+
+from pydantic import SecretStr
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentgraph.server.auth import authenticate, is_public
+from agentgraph.server.errors import fault_of, openai_error, problem
+from agentgraph.server.limits import BodyLimit
+
+__all__ = ["Gate", "error_response", "request_id_of"]
+
+logger = logging.getLogger(__name__)
+_KEY: Final = "agentgraph.request_id"
+_ACCEPTED: Final = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
+
+
+def request_id_of(scope: Scope) -> str:
+    """Return the request's id: the client's `x-request-id` where it is a sane one, else a new one."""
+    request_id: str | None = scope.get(_KEY)
+    if request_id is None:
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = scope[_KEY] = given if _ACCEPTED.fullmatch(given) else f"req-{uuid4().hex}"
+    return request_id
+
+
+def error_response(scope: Scope, error: Exception) -> Response:
+    """Tell `error` in the shape of the place it happened at."""
+    request_id = request_id_of(scope)
+    fault = fault_of(error, request_id=request_id)
+    is_openai = scope["path"].startswith("/v1/")
+    return (openai_error if is_openai else problem)(fault, request_id=request_id)
+
+
+class Gate:
+    """ASGI middleware, the outermost of ours; nothing passes it as an exception."""
+
+    def __init__(self, app: ASGIApp, *, keys: Sequence[SecretStr], limit_bytes: int) -> None:
+        self._app = BodyLimit(app, limit_bytes=limit_bytes)
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Carry the request through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = request_id_of(scope)
+        started = False
+
+        async def signed(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(raw=message["headers"])["x-request-id"] = request_id
+            await send(message)
+
+        try:
+            if not is_public(scope["path"]):
+                authenticate(Headers(scope=scope), self._keys)
+            await self._app(scope, receive, signed)
+        except Exception as error:
+            if started:
+                logger.error("request %s broke off within its answer", request_id, exc_info=error)  # noqa: TRY400
+                raise
+            await error_response(scope, error)(scope, receive, signed)

@@ -1,0 +1,109 @@
+"""LangServe's routes: `/agent` answers with messages, `/agent/chat` with text, each with its playground."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+from langserve import add_routes
+from sse_starlette import EventSourceResponse
+from starlette.responses import Response
+
+from agentgraph.app import AgentGraph
+from agentgraph.errors import InvalidInputError
+from agentgraph.scope import Scope
+from agentgraph.server.agent_runnable import CONFIGURABLE, AgentRunnable, ChatAnswerRunnable
+from agentgraph.server.errors import fault_of
+from agentgraph.server.gate import error_response, request_id_of
+
+__all__ = ["langserve_router"]
+
+
+def langserve_router(app: AgentGraph) -> APIRouter:
+    """Return the routes below `/agent`. Include them without a prefix: the playgrounds must know their own address."""
+    router = APIRouter(route_class=_Route, tags=["LangServe"])
+
+    async def checked(config: dict[str, Any], request: Request) -> dict[str, Any]:
+        """Refuse what would fail within the run, while there still is a status to say so."""
+        await _refuse_unknown_keys(request)
+        configurable = config.get("configurable") or {}
+        Scope.parse(
+            configurable.get("tenant") or "default",
+            thread=configurable.get("thread") or configurable.get("thread_id") or None,
+            user=configurable.get("user") or configurable.get("user_id") or None,
+        )
+        if model := configurable.get("model"):
+            await app.open_model(model)
+        return config
+
+    # Neither playground can show what the other's answers with.
+    add_routes(
+        router, ChatAnswerRunnable(app), path="/agent/chat", per_req_config_modifier=checked, playground_type="chat"
+    )
+    add_routes(router, AgentRunnable(app), path="/agent", per_req_config_modifier=checked)
+    # What LangServe would do at the start is print a banner.
+    router.on_startup.clear()
+    return router
+
+
+class _Route(APIRoute):
+    """Mends what LangServe makes of bad input and of failures: the first was a 500, the second lost its reason."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def mended(request: Request) -> Response:
+            try:
+                if request.method == "POST":
+                    _check_json(await request.body())
+                response = await handle(request)
+            except Exception as error:  # noqa: BLE001  the outermost place of a request
+                return error_response(request.scope, error)
+            if isinstance(response, EventSourceResponse):
+                response.body_iterator = _with_reasons(response.body_iterator, request_id_of(request.scope))
+            return response
+
+        return mended
+
+
+async def _with_reasons(events: Any, request_id: str) -> AsyncIterator[Any]:
+    """Replace the "500" that LangServe tells of any failure by what failed; it raises right after telling."""
+    async for event in events:
+        if not isinstance(event, dict) or event.get("event") != "error":
+            yield event
+            continue
+        try:
+            await anext(events)
+        except Exception as error:  # noqa: BLE001  told to the client, and logged where it is our fault
+            fault = fault_of(error, request_id=request_id)
+            told = {"status_code": fault.status, "message": fault.message, "code": fault.code}
+            yield {"event": "error", "data": json.dumps(told)}
+        return
+
+
+def _check_json(body: bytes) -> None:
+    try:
+        # The same reader that LangServe uses, which catches only some of what it raises.
+        json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError("the body is not valid JSON", code="invalid_json") from error
+
+
+async def _refuse_unknown_keys(request: Request) -> None:
+    """LangServe drops keys of `configurable` it does not know: a mistyped thread would become a one-off run."""
+    body = await request.json()
+    configs = body.get("config") if isinstance(body, dict) else None
+    for config in configs if isinstance(configs, list) else [configs]:
+        configurable = config.get("configurable") if isinstance(config, dict) else None
+        if not isinstance(configurable, dict):
+            continue
+        # LangChain's own clients add keys of theirs, which begin with underscores or name a checkpoint.
+        unknown = [key for key in configurable if key not in CONFIGURABLE and not key.startswith(("__", "checkpoint"))]
+        if unknown:
+            raise InvalidInputError(
+                f"config.configurable has the unknown key {unknown[0]!r}; known are {', '.join(CONFIGURABLE)}",
+                param="config.configurable",
+            )

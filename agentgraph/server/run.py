@@ -1,0 +1,120 @@
+"""`serve`: the application behind uvicorn, on an address it may be seen at."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import uvicorn
+from rich.console import Console
+from rich.table import Table
+
+from agentgraph.app import AgentGraph
+from agentgraph.errors import ConfigurationError
+from agentgraph.server.app import PLACES, create_app
+from agentgraph.settings import Settings
+
+__all__ = ["listen", "serve"]
+
+_BACKLOG: Final = 2048
+_GRACE_S: Final = 30
+
+
+def serve(
+    settings: Settings | None = None,
+    app: AgentGraph | None = None,
+    *,
+    insecure: bool = False,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until interrupted; runs under way are finished first.
+
+    Args:
+        settings: Where to listen, and everything else; those of `app` where not given.
+        app: The agent to serve; by default one is made from `settings`.
+        insecure: Listen beyond this machine although there are no api keys.
+        on_ready: Told the server's address once it answers; by default it is printed with what is there.
+
+    Raises:
+        ConfigurationError: No model, an address that is taken or not ours, or one that others reach, without keys.
+    """
+    agent = app or AgentGraph(settings)
+    settings = settings or agent.settings
+    if not insecure and not settings.api_keys and not _is_loopback(settings.host):
+        raise ConfigurationError(
+            f"host {settings.host!r} can be reached from other machines, and no api keys are set: set "
+            "AGENTGRAPH_API_KEYS, or bind 127.0.0.1, or allow it with insecure=True (--insecure)",
+            code="insecure_host",
+        )
+    agent.default_model  # noqa: B018  no model is an error now, not at the first request
+    with listen(settings.host, settings.port) as listener:
+        host, port = listener.getsockname()[:2]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        config = uvicorn.Config(
+            create_app(agent, warm_up=True),
+            log_level="debug" if settings.debug else "warning",
+            access_log=settings.debug,
+            server_header=False,
+            proxy_headers=False,  # nobody in front is trusted unless told so
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        server = _Server(config, ready=lambda: (on_ready or _announce)(address))
+        with suppress(KeyboardInterrupt):  # how people end a server
+            server.run(sockets=[listener])
+    if not server.started:
+        raise ConfigurationError("the server could not start; its log says why", code="not_started")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind an address; port 0 takes a free one.
+
+    Raises:
+        ConfigurationError: The address is taken, not this machine's, or not allowed.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigurationError(f"host {host!r} is no address: {error.strerror}", code="bad_host") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            reason, code = f"port {port} is in use; choose another (--port, AGENTGRAPH_PORT)", "port_in_use"
+        else:
+            reason, code = f"cannot listen on {host}:{port}: {error.strerror}", "cannot_listen"
+        raise ConfigurationError(reason, code=code) from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so once requests are answered."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _announce(address: str) -> None:
+    table = Table(title=f"agentgraph at {address}", title_justify="left", show_header=False, box=None)
+    for name, path in PLACES.items():
+        table.add_row(name, f"{address}{path}")
+    Console().print(table)

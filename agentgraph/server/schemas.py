@@ -1,0 +1,43 @@
+"""What `/docs` shows of requests that are read by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentgraph.server.openai_request import ChatCompletionRequest
+
+__all__ = ["chat_completion_docs"]
+
+_HEADERS = {
+    "x-thread-id": "The conversation to continue; without it the run is one-off.",
+    "x-user-id": "A person within the tenant, whose own memories are used too.",
+    "x-timezone": "IANA zone of the speaker, 'Europe/Paris' say: decides what 'yesterday' means.",
+    "x-include-memories": "`false` neither recalls nor writes memories.",
+    "x-request-id": "Sent back, and written to the server's log.",
+}
+
+
+def chat_completion_docs() -> dict[str, Any]:
+    """Return the body's schema and the headers, for OpenAPI."""
+    schema = ChatCompletionRequest.model_json_schema()
+    definitions = schema.pop("$defs")
+    body = _inlined(schema, definitions)
+    example = {"messages": [{"role": "user", "content": "What did I tell you about Japan?"}]}
+    return {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
+        "parameters": [
+            {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+            for name, text in _HEADERS.items()
+        ],
+    }
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Replace references: within OpenAPI they would point at the wrong root. The models hold no cycles."""
+    if isinstance(schema, list):
+        return [_inlined(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if (reference := schema.get("$ref")) is not None:
+        return _inlined(definitions[reference.rpartition("/")[2]], definitions)
+    return {key: _inlined(value, definitions) for key, value in schema.items() if key != "discriminator"}

@@ -1,0 +1,1 @@
+"""Wire formats of a run: each a function of `RunEvent`, without HTTP."""

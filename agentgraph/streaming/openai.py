@@ -1,0 +1,169 @@
+"""A run in OpenAI's chat-completions format: whole, or as the chunks of a stream.
+
+Only what concerns the caller is told: calls of server tools never show, nor does anything of memory.
+
+Source: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from agentgraph.events import AnswerCompleted, RunEvent, RunFinished, TextDelta, ToolCallDelta, Usage
+from agentgraph.run import RunResult
+
+__all__ = ["DONE", "ChatChunks", "chat_completion", "completion_id"]
+
+DONE: Final = b"data: [DONE]\n\n"
+_BETWEEN_ANSWERS: Final = "\n\n"
+
+
+def completion_id(run_id: str) -> str:
+    """Return the completion's id, from which the run's can be read."""
+    return f"chatcmpl-{run_id.removeprefix('run-')}"
+
+
+def chat_completion(result: RunResult, *, model: str, created: int) -> dict[str, Any]:
+    """Return the whole completion."""
+    message: dict[str, Any] = {"role": "assistant", "content": result.text or None, "refusal": None}
+    if result.tool_calls:
+        message["tool_calls"] = [_tool_call(call) for call in result.tool_calls]
+    elif message["content"] is None:
+        message["content"] = ""
+    metadata = result.response_metadata
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": metadata.get("logprobs"),
+        "finish_reason": result.finish_reason,
+    }
+    return {
+        "id": completion_id(result.run_id),
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [choice],
+        "usage": _usage(result.usage),
+        "system_fingerprint": metadata.get("system_fingerprint"),
+    }
+
+
+class ChatChunks:
+    """Turns the events of one run into the frames of a stream, in the order OpenAI sends them.
+
+    Args:
+        run_id: From the run's `RunStarted`.
+        model: As the client is to see it.
+        created: Seconds since 1970.
+        include_usage: Whether a last chunk tells the usage (`stream_options.include_usage`).
+    """
+
+    def __init__(self, run_id: str, *, model: str, created: int, include_usage: bool = False) -> None:
+        head = {
+            "id": completion_id(run_id),
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": model,
+            "system_fingerprint": None,
+        }
+        self._head = b"data: " + orjson.dumps(head)[:-1] + b',"choices":['
+        self._tail = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
+        self._include_usage = include_usage
+        self._started = False
+        self._text_sent = False
+        self._answer_ended = False
+        self._positions: dict[int, int] = {}
+        self._calls_sent: set[str | None] = set()
+        self._call_count = 0
+
+    def encode(self, event: RunEvent) -> bytes:
+        """Return the frames that `event` adds; `b""` where it is nothing to the client."""
+        match event:
+            case TextDelta():
+                return self._text(event.text)
+            case ToolCallDelta(is_client_tool=True):
+                return self._call_piece(event)
+            case AnswerCompleted():
+                # Indices begin anew with each model call; the client's count on.
+                self._positions.clear()
+                self._answer_ended = True
+                return b""
+            case RunFinished():
+                return self._end(event)
+            case _:
+                return b""
+
+    def _text(self, text: str) -> bytes:
+        if self._answer_ended and self._text_sent:
+            text = _BETWEEN_ANSWERS + text
+        self._answer_ended = False
+        self._text_sent = True
+        return self._delta({"content": text})
+
+    def _call_piece(self, event: ToolCallDelta) -> bytes:
+        position = self._positions.get(event.index)
+        if position is None:
+            position = self._positions[event.index] = self._call_count
+            self._call_count += 1
+            self._calls_sent.add(event.tool_call_id)
+            return self._first_piece(position, event.tool_call_id, event.name, event.arguments)
+        return self._delta({"tool_calls": [{"index": position, "function": {"arguments": event.arguments}}]})
+
+    def _first_piece(self, position: int, call_id: str | None, name: str | None, arguments: str) -> bytes:
+        function = {"name": name, "arguments": arguments}
+        return self._delta(
+            {"tool_calls": [{"index": position, "id": call_id, "type": "function", "function": function}]}
+        )
+
+    def _end(self, event: RunFinished) -> bytes:
+        frames = b""
+        # A model that does not stream tells its answer only now.
+        if event.text and not self._text_sent:
+            frames += self._delta({"content": event.text})
+        for call in event.tool_calls:
+            if call["id"] not in self._calls_sent:
+                function = _tool_call(call)["function"]
+                frames += self._first_piece(self._call_count, call["id"], function["name"], function["arguments"])
+                self._call_count += 1
+        frames += self._choice(b"{}", orjson.dumps(event.finish_reason), first=not self._started)
+        if self._include_usage:
+            frames += self._head + b'],"usage":' + orjson.dumps(_usage(event.usage)) + b"}\n\n"
+        return frames + DONE
+
+    def _delta(self, delta: Mapping[str, Any]) -> bytes:
+        first, self._started = not self._started, True
+        return self._choice(orjson.dumps(delta), b"null", first=first)
+
+    def _choice(self, delta: bytes, finish_reason: bytes, *, first: bool) -> bytes:
+        frame = (
+            self._head
+            + b'{"index":0,"delta":'
+            + delta
+            + b',"logprobs":null,"finish_reason":'
+            + finish_reason
+            + b"}"
+            + self._tail
+        )
+        if not first:
+            return frame
+        return self._choice(b'{"role":"assistant","content":"","refusal":null}', b"null", first=False) + frame
+
+
+def _tool_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = call["args"]
+    if not isinstance(arguments, str):
+        # Not orjson: arguments may hold integers beyond 64 bits.
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": arguments}}
+
+
+def _usage(usage: Usage) -> Mapping[str, int]:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }
