@@ -148,7 +148,9 @@ class AgentRunnable(Runnable[Any, AIMessage]):
         async for piece in self._atransform_stream_with_config(_once(input), self._pieces, config):
             yield piece
 
-    async def _answer(self, input: Any, run: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> AIMessage:  # noqa: A002, ARG002
+    async def _answer(
+        self, input: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
+    ) -> AIMessage:  # noqa: A002, ARG002
         request = request_of(input, config.get("configurable", {}))
         _step_out_of_the_callers_run()
         return _message(await self._app.run(request.streaming(wanted=False)))
@@ -156,7 +158,7 @@ class AgentRunnable(Runnable[Any, AIMessage]):
     async def _pieces(
         self,
         inputs: AsyncIterator[Any],
-        run: AsyncCallbackManagerForChainRun,  # noqa: ARG002
+        run_manager: AsyncCallbackManagerForChainRun,  # noqa: ARG002
         config: RunnableConfig,
     ) -> AsyncGenerator[AIMessage, None]:
         async for conversation in inputs:
@@ -196,13 +198,13 @@ class ChatAnswerRunnable(AgentRunnable):
         """Text."""
         return str
 
-    async def _answer(self, input: Any, run: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Any:  # noqa: A002
-        return str((await super()._answer(input, run, config)).text)
+    async def _answer(self, input: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Any:  # noqa: A002
+        return str((await super()._answer(input, run_manager, config)).text)
 
     async def _pieces(
-        self, inputs: AsyncIterator[Any], run: AsyncCallbackManagerForChainRun, config: RunnableConfig
+        self, inputs: AsyncIterator[Any], run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
     ) -> AsyncGenerator[Any, None]:
-        async for piece in super()._pieces(inputs, run, config):
+        async for piece in super()._pieces(inputs, run_manager, config):
             if piece.text:
                 yield str(piece.text)
 
