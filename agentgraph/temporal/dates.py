@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentgraph.temporal.grammar import Made, Rule
-from agentgraph.temporal.periods import Clock, Interval, Partial, add, full_year, period_around, same_unit_parts, season
+from agentgraph.temporal.periods import Clock, Interval, Partial, add, full_year, season
 from agentgraph.temporal.tokens import Token
 
 __all__ = ["DATE_RULES", "is_plain_day_month", "pick_season", "read_decimal", "read_slashed"]
@@ -65,7 +65,7 @@ def _month_year(tokens: Sequence[Token], _: Clock) -> Made:
 def _chinese(tokens: Sequence[Token], _: Clock) -> Made:
     numbers = _numbers(tokens[0])
     if "年" not in tokens[0].value:
-        return _partial(None, *numbers)
+        return _partial(None, numbers[0], numbers[1] if len(numbers) > 1 else None)
     return _partial(*(numbers + [None, None])[:3])  # type: ignore[arg-type]
 
 
@@ -180,9 +180,7 @@ def _quarter_of(year: int, kind: str, index: int, certainty: float = 1.0) -> Mad
         return None
     start = datetime(year, (index - 1) * length + 1, 1)  # noqa: DTZ001 - wall clock
     end = add(start, "month", length)
-    return "when", Interval(
-        start=start, end=end, grain="quarter" if kind == "q" else "half_year", certainty=certainty
-    )
+    return "when", Interval(start=start, end=end, grain="quarter" if kind == "q" else "half_year", certainty=certainty)
 
 
 def _quarter(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -274,8 +272,14 @@ DATE_RULES: Final = (
     Rule.of("my", _month_year),
     Rule.of("cjk", _chinese),
     # Month in letters.
-    Rule.of(f"(?<!month) (weekday (comma|dash)?)? {_DAY} (of|dash|slash)? month (comma|of|in|dash|slash){{0,2}} year", _written),
-    Rule.of(f"(weekday (comma|dash)?)? month (dash|slash|comma)? ({_DAY}|glued_number) (comma|of|in|dash|slash){{0,2}} year", _written),
+    Rule.of(
+        f"(?<!month) (weekday (comma|dash)?)? {_DAY} (of|dash|slash)? month (comma|of|in|dash|slash){{0,2}} year",
+        _written,
+    ),
+    Rule.of(
+        f"(weekday (comma|dash)?)? month (dash|slash|comma)? ({_DAY}|glued_number) (comma|of|in|dash|slash){{0,2}} year",
+        _written,
+    ),
     Rule.of("year (dash|slash|comma)? month (dash|slash|comma)? (ordinal|number)", _written),
     Rule.of("year (dash|slash) (ordinal|number) (dash|slash) month", _written),
     Rule.of("(?<!month) (ordinal|number) (of|dash|slash)? month dash? comma? number", _written),
@@ -287,7 +291,10 @@ DATE_RULES: Final = (
     Rule.of("(?<!month) (ordinal|number) (of|dash|slash)? month comma? weekday?", _written),
     Rule.of("month (dash|comma|slash)? (ordinal|number|glued_number) comma? weekday?", _written),
     Rule.of("weekday comma? ordinal", _weekday_of_month),
-    Rule.of("weekday comma? number (?!(number|unit|short_unit|oclock|meridiem|to|dash|until|and|in|other|month|weekday))", _weekday_of_month),
+    Rule.of(
+        "weekday comma? number (?!(number|unit|short_unit|oclock|meridiem|to|dash|until|and|in|other|month|weekday))",
+        _weekday_of_month,
+    ),
     Rule.of("weekday comma? slash_md", _weekday_slashed),
     Rule.of("weekday comma? dot_md", _weekday_slashed),
     Rule.of("weekday comma? number", _weekday_decimal),

@@ -119,6 +119,10 @@ def _tonight(tokens: Sequence[Token], clock: Clock) -> Made:
     return "when", part_of_day(tokens[0].value).on(clock.today)
 
 
+def _last_night(tokens: Sequence[Token], clock: Clock) -> Made:
+    return "when", part_of_day(tokens[0].value).on(clock.today - timedelta(days=1))
+
+
 def _shifted_part(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "this morning", "last night", "next evening"."""
     found: TimeOfDay = tokens[1].value
@@ -134,7 +138,11 @@ def _vague_with_part(tokens: Sequence[Token], _: Clock) -> Made:
     if part.grain != "part_of_day":
         return None
     if first.kind == "number":
-        made = _at(first.value, 0, None, has_minutes=False) if isinstance(first.value, int) and 0 < first.value < 13 else None
+        made = (
+            _at(first.value, 0, None, has_minutes=False)
+            if isinstance(first.value, int) and 0 < first.value < 13
+            else None
+        )
         if made is None:
             return None
         time: TimeOfDay = made[1]
@@ -143,6 +151,12 @@ def _vague_with_part(tokens: Sequence[Token], _: Clock) -> Made:
     if not time.is_vague:
         return ("time", time)
     return "time", time.in_afternoon() if part.start >= 12 * 60 else replace(time, is_vague=False)
+
+
+def _part_with_vague(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read 下午3点: the part of day before the hour."""
+    made = _vague_with_part([tokens[1], tokens[0]], clock)
+    return made if tokens[1].value.grain != "part_of_day" else None
 
 
 def _time_range(tokens: Sequence[Token], _: Clock) -> Made:
@@ -183,7 +197,9 @@ def _numbers_on(tokens: Sequence[Token], clock: Clock) -> Made:
     last = _at(numbers[1], 0, None, has_minutes=False)
     if first is None or last is None or numbers[0] == numbers[1]:
         return None
-    time = TimeOfDay(start=first[1].start, end=last[1].start + (720 if numbers[1] < numbers[0] <= 12 else 0), is_vague=True)
+    time = TimeOfDay(
+        start=first[1].start, end=last[1].start + (720 if numbers[1] < numbers[0] <= 12 else 0), is_vague=True
+    )
     return _placed(when, time, clock)
 
 
@@ -235,9 +251,11 @@ TIME_RULES: Final = (
     Rule.of("past_hour number", _past_hour),
     Rule.of("part", _part),
     Rule.of("tonight", _tonight),
+    Rule.of("last_night", _last_night),
     Rule.of("edge shift time", _edge_of_part),
     Rule.of("shift time", _shifted_part),
-    Rule.of("(time|number) in time", _vague_with_part),
+    Rule.of("(time|number) in? time", _vague_with_part),
+    Rule.of("time time", _part_with_vague),
     Rule.of("(from|between|in)? (time|number) (to|dash|and|until) (time|number)", _time_range),
     Rule.of("(when|weekday) comma? (from|between|in)? number (to|dash|and|until) number", _numbers_on),
     Rule.of("(from|between|in)? number (to|dash|and|until) number in? (when|weekday)", _numbers_on),

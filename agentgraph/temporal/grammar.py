@@ -22,13 +22,7 @@ Made: TypeAlias = tuple[str, Any] | None
 """The kind and value a rule makes, or `None`: the tokens do not mean what the pattern hoped."""
 Build: TypeAlias = Callable[[Sequence[Token], Clock], Made]
 
-_KINDS: Final = (
-    "other number ordinal year month weekday unit shift shift_after coming relative_day now to_now ago ago_before later "
-    "edge abbreviation season part tonight meridiem oclock past_hour hundred article decade_name of in within more_than "
-    "from since between to until and before after or_later or_earlier year_word era holiday when duration time comma dash "
-    "slash dot close ymd dmy dmy_dots ymd8 yspace ym my cjk slash_md dot_md clock decade quarter short_year comparison glued_number "
-    "short_unit plus"
-).split()
+_KINDS: Final = ["other", "number", "ordinal", "year", "month", "weekday", "unit", "shift", "shift_after", "coming", "relative_day", "now", "to_now", "ago", "ago_before", "later", "edge", "abbreviation", "season", "part", "tonight", "meridiem", "oclock", "past_hour", "hundred", "article", "decade_name", "of", "in", "within", "more_than", "from", "since", "between", "to", "until", "and", "before", "after", "or_later", "or_earlier", "year_word", "era", "holiday", "when", "duration", "time", "comma", "dash", "slash", "dot", "close", "ymd", "dmy", "dmy_dots", "ymd8", "yspace", "ym", "my", "cjk", "slash_md", "dot_md", "clock", "decade", "quarter", "short_year", "comparison", "glued_number", "short_unit", "plus", "mark", "shift_either", "ahead", "period", "last_night"]
 _LETTERS: Final = {kind: chr(0x100 + index) for index, kind in enumerate(_KINDS)}
 _NAME: Final = re.compile(r"[a-z_0-9]*[a-z_]+[0-9]*")
 
@@ -76,8 +70,16 @@ def apply_rules(tokens: list[Token], rules: Sequence[Rule], clock: Clock) -> lis
             made.extend(tokens[done:start])
             first, last = tokens[start], tokens[end - 1]
             text = " ".join([token.text for token in tokens[start:end]])
-            made.append(Token(kind=built[0], value=built[1], start=first.start, end=last.end, text=text,
-                              is_definite=first.is_definite))
+            made.append(
+                Token(
+                    kind=built[0],
+                    value=built[1],
+                    start=first.start,
+                    end=last.end,
+                    text=text,
+                    is_definite=first.is_definite,
+                )
+            )
             done = end
             match = rule.pattern.search(spelt, end)
         if done:

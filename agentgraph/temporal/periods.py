@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final, Literal
 
 from agentgraph.temporal.window import Granularity
@@ -109,7 +110,7 @@ class Clock:
     @property
     def wall(self) -> datetime:
         """`now` on the speaker's clock, naive."""
-        return self.now.astimezone(self.zone).replace(tzinfo=None)
+        return _wall(self.now, self.zone)
 
     @property
     def today(self) -> datetime:
@@ -143,13 +144,17 @@ class Partial:
 
     def fill(self, clock: Clock, lean: Lean | None = None) -> Interval | None:
         """Choose the date meant: the nearest one on the side the text leans to; `None` if there is no such date."""
-        direction = clock.lean if lean is None else lean
+        return _fill(self, clock, clock.lean if lean is None else lean)
+
+    def _fill(self, clock: Clock, direction: Lean) -> Interval | None:
         if self.year is not None:
             return _dated(self.year, self.month, self.day, 1.0)
         found = [interval for interval in self._candidates(clock) if interval is not None]
         today = clock.today
         later = [i for i in found if i.end is not None and i.end > today]
-        earlier = [i for i in found if i.start is not None and i.start < (today if self.day or self.weekday else clock.wall)]
+        earlier = [
+            i for i in found if i.start is not None and i.start < (today if self.day or self.weekday else clock.wall)
+        ]
         if self.weekday is not None and not self.day:
             earlier = [i for i in found if i.end is not None and i.end <= today]
         if direction < 0 and earlier:
@@ -176,6 +181,17 @@ class Partial:
             first = today + timedelta(days=(self.weekday - today.weekday()) % 7 - 7)
             return [day(first + timedelta(days=7 * n), 0.75) for n in range(3)]
         return []
+
+
+# Both are pure, and a text asks for the same moment and the same dates again and again.
+@lru_cache(maxsize=64)
+def _wall(now: datetime, zone: tzinfo) -> datetime:
+    return now.astimezone(zone).replace(tzinfo=None)
+
+
+@lru_cache(maxsize=512)
+def _fill(date: Partial, clock: Clock, direction: Lean) -> Interval | None:
+    return date._fill(clock, direction)  # noqa: SLF001 - the cache of that method
 
 
 def day(moment: datetime, certainty: float = 0.95) -> Interval:

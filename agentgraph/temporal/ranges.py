@@ -172,11 +172,16 @@ def _edge_end(tokens: Sequence[Token], clock: Clock) -> Interval | None:
 
 def _since(tokens: Sequence[Token], clock: Clock) -> Made:
     end = _endpoint(tokens[-1], clock)
-    past = tokens[0].text in {"since", "ever since"}
-    found = end.fill(clock, -1 if past else None) if isinstance(end, Partial) else end
+    found = end.fill(clock, None if tokens[0].text in _FROM_ANY_DAY else -1) if isinstance(end, Partial) else end
     if found is None or found.start is None:
         return None
     return "when", Interval(start=found.start, end=None, grain="range", certainty=min(found.certainty, 0.9))
+
+
+# The other words for "since" only fit what has begun.
+_FROM_ANY_DAY: Final = frozenset(
+    ["starting", "starting from", "starting on", "beginning on", "beginning from", "effective", "as early as", "a partir de", "a partir del", "à partir de", "à partir du", "dès", "vanaf", "ab", "ab dem"]
+)
 
 
 def _after(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -184,7 +189,9 @@ def _after(tokens: Sequence[Token], clock: Clock) -> Made:
     if found is None:
         return None
     start = found.start if found.edge == "start" or found.grain in {"hour", "minute"} else found.end
-    return ("when", Interval(start=start, end=None, grain="range", certainty=min(found.certainty, 0.9))) if start else None
+    return (
+        ("when", Interval(start=start, end=None, grain="range", certainty=min(found.certainty, 0.9))) if start else None
+    )
 
 
 def _before(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -204,7 +211,7 @@ def _until(tokens: Sequence[Token], clock: Clock) -> Made:
 
 
 def _or_later(tokens: Sequence[Token], clock: Clock) -> Made:
-    return _since(tokens[:1], clock)
+    return _since([Token(kind="since", value=0, start=0, end=0, text="starting"), tokens[0]], clock)
 
 
 def _or_earlier(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -250,7 +257,10 @@ RANGE_RULES: Final = (
     Rule.of("(from|since)? (when|ordinal) in duration", _length_from),
     Rule.of("when comma? (between|from) weekday (and|to|dash|until) weekday", _within_week),
     Rule.of("(from|between|in)? (ordinal|number) (to|dash|and|until) (ordinal|number) of? (when|month)", _days_of),
-    Rule.of("(from|between)? when (to|dash|until|and) (ordinal|number) comma? year", lambda t, c: _range_in_year(_strip(t), c)),
+    Rule.of(
+        "(from|between)? when (to|dash|until|and) (ordinal|number) comma? year",
+        lambda t, c: _range_in_year(_strip(t), c),
+    ),
     Rule.of(f"between {_END} (and|to|dash|until){{1,2}} {_END}", _range),
     Rule.of(f"(from|since) {_END} (to|dash|until)? {_END}", _range),
     Rule.of(f"(from|since) {_END} to_now", _range),
@@ -266,7 +276,7 @@ RANGE_RULES: Final = (
     Rule.of(f"({_DATED[1:-1]}|year) or_earlier (?!other)", _or_earlier),
     Rule.of("(since) (when|month|year|weekday|holiday|slash_md)", _since),
     Rule.of("after (when|month|year|weekday|holiday|slash_md)", _after),
-    Rule.of("before (when|month|year|weekday|holiday|slash_md)", _before),
+    Rule.of("(before|ago_before) (when|month|year|weekday|holiday|slash_md)", _before),
     Rule.of("until (when|month|year|weekday|holiday|slash_md)", _until),
     Rule.of("to_now", _until),
 )

@@ -58,6 +58,23 @@ def _relative_day(tokens: Sequence[Token], clock: Clock) -> Made:
     return "when", day(clock.today + timedelta(days=tokens[0].value), 1.0)
 
 
+def _period(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read a language's one word for a period, such as 先週."""
+    unit, offset = tokens[0].value
+    return "when", period(unit, offset, clock)
+
+
+def _period_weekday(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read the weekday behind the week's name, as in 上周五."""
+    unit, offset = tokens[0].value
+    last = tokens[1]
+    index = 6 if last.kind == "unit" and last.value == "day" else last.value - 1 if last.kind == "number" else None
+    if unit != "week" or last.text.isdecimal() or not isinstance(index, int) or not 0 <= index <= 6:
+        return None
+    start = period("workweek", offset, clock).start
+    return ("when", day(start + timedelta(days=index))) if start is not None else None
+
+
 def _duration(tokens: Sequence[Token], _: Clock) -> Made:
     """Read "2 weeks", "1 year, 2 months and 3 days", "a month"."""
     parts: list[tuple[float, Unit]] = []
@@ -100,12 +117,12 @@ def _before_now(tokens: Sequence[Token], clock: Clock) -> Made:
 
 def _in_duration(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "in 3 weeks"; "for 3 weeks" and "over 3 weeks" are lengths, not dates."""
-    if tokens[0].text not in _IN_FUTURE or tokens[0].text == "over":
+    if tokens[0].kind == "in" and tokens[0].text not in _IN_FUTURE:
         return None
     return "when", ago_window(clock, list(tokens[1].value), 1)
 
 
-_IN_FUTURE: Final = frozenset({"in", "en", "dans", "em", "dentro de", "daqui a", "d'ici", "over"})
+_IN_FUTURE: Final = frozenset({"in", "en", "dans", "em", "dentro de", "daqui a", "d'ici"})
 
 
 def _within(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -120,8 +137,9 @@ def _within(tokens: Sequence[Token], clock: Clock) -> Made:
         moment = add(moment, unit, count)
     if any(unit in SHORT_UNITS for _, unit in parts):
         return "when", Interval(start=clock.wall, end=moment, grain="range", certainty=0.85)
-    return "when", Interval(start=clock.today, end=moment + timedelta(days=1 if len(parts) == 1 else 0), grain="range",
-                            certainty=0.85)
+    return "when", Interval(
+        start=clock.today, end=moment + timedelta(days=1 if len(parts) == 1 else 0), grain="range", certainty=0.85
+    )
 
 
 def _within_from(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -168,7 +186,7 @@ def _date_plus(tokens: Sequence[Token], clock: Clock) -> Made:
 
 def _shift_unit(tokens: Sequence[Token], clock: Clock) -> Made:
     unit: Unit = _of(tokens, "unit").value
-    steps = [token.value for token in tokens if token.kind in {"shift", "shift_after", "coming"}]
+    steps = [token.value for token in tokens if token.kind in _STEPS]
     offset = sum(steps) if len(steps) > 1 and 0 not in steps else (steps[0] or steps[-1])
     if unit in SHORT_UNITS:
         if unit == "second" or (tokens[0].is_definite and unit == "minute"):
@@ -194,15 +212,17 @@ def _next_after(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "the following/upcoming N units", "last N units", "N last units"."""
     count = _of(tokens, "number").value
     unit: Unit = next(token.value for token in tokens if token.kind in {"unit", "short_unit"})
-    step = next(token.value for token in tokens if token.kind in {"shift", "coming", "shift_after"})
-    if step == 0 and tokens[0].kind == "number":
+    step = next(token.value for token in tokens if token.kind in _STEPS)
+    is_singular = not tokens[-1].text.endswith("s") and count != 1
+    if tokens[0].kind == "number" and (step == 0 or (is_singular and tokens[1].kind == "shift")):
+        # "only 3 next week" counts people, "3 next weeks" weeks.
         return None
     parts: list[tuple[float, Unit]] = [(count, unit)]
     return _rolling(parts, step, clock)
 
 
 def _rolling_duration(tokens: Sequence[Token], clock: Clock) -> Made:
-    step = next(token.value for token in tokens if token.kind in {"shift", "coming", "shift_after"})
+    step = next(token.value for token in tokens if token.kind in _STEPS)
     return _rolling(list(_of(tokens, "duration").value), step, clock)
 
 
@@ -246,7 +266,7 @@ def _counted_periods(count: int, unit: Unit, sign: int, clock: Clock) -> Made:
 
 def _shift_weekday(tokens: Sequence[Token], clock: Clock) -> Made:
     weekday = _of(tokens, "weekday").value
-    steps = [t for t in tokens if t.kind in {"shift", "shift_after", "coming"}]
+    steps = [t for t in tokens if t.kind in _STEPS]
     step = sum(t.value for t in steps)
     today = clock.today
     if any(t.kind == "coming" for t in steps):
@@ -266,7 +286,7 @@ def _shift_weekday(tokens: Sequence[Token], clock: Clock) -> Made:
 
 def _shift_month(tokens: Sequence[Token], clock: Clock) -> Made:
     number = _of(tokens, "month").value
-    step = sum(token.value for token in tokens if token.kind in {"shift", "shift_after", "coming"})
+    step = sum(token.value for token in tokens if token.kind in _STEPS)
     wall = clock.wall
     if step == 0:
         return "when", month(wall.year, number, 0.9)
@@ -279,6 +299,9 @@ def _shift_month(tokens: Sequence[Token], clock: Clock) -> Made:
 
 def _date_in_year(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "June next year", "5 June last year", "Christmas of this year"."""
+    if tokens[0].kind == "when" and (isinstance(tokens[-1].value, Partial) or tokens[-1].kind == "month"):
+        # Chinese and Japanese say the year first.
+        tokens = [tokens[-1], tokens[0]]
     year, date = as_interval(tokens[-1], clock), tokens[0].value
     if year is None or year.grain != "year" or year.start is None:
         return None
@@ -356,6 +379,19 @@ def _several_of(tokens: Sequence[Token], clock: Clock) -> Made:
         return None
     chosen = parts[:count] if first else parts[-count:]
     return "when", Interval(start=chosen[0].start, end=chosen[-1].end, grain="range", certainty=0.9)
+
+
+def _nth_from(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "third Tuesday after Christmas"."""
+    anchor = as_interval(tokens[-1], clock)
+    count, weekday = tokens[0].value, tokens[1].value
+    if anchor is None or anchor.start is None or not 1 <= count <= 60:
+        return None
+    if tokens[2].kind == "after":
+        first = anchor.start + timedelta(days=(weekday - anchor.start.weekday() - 1) % 7 + 1)
+        return "when", day(first + timedelta(days=7 * (count - 1)))
+    first = anchor.start - timedelta(days=(anchor.start.weekday() - weekday - 1) % 7 + 1)
+    return "when", day(first - timedelta(days=7 * (count - 1)))
 
 
 def _ordinal_weekday(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -436,8 +472,13 @@ def _abbreviation(tokens: Sequence[Token], clock: Clock) -> Made:
     edge, length = tokens[0].value
     unit: Unit = {365: "year", 30: "month", 7: "week", 1: "day"}[length]  # type: ignore[assignment]
     if unit == "day":
-        return "when", Interval(start=clock.today + timedelta(hours=16), end=clock.today + timedelta(days=1),
-                                grain="part_of_day", certainty=0.7, edge="end")
+        return "when", Interval(
+            start=clock.today + timedelta(hours=16),
+            end=clock.today + timedelta(days=1),
+            grain="part_of_day",
+            certainty=0.7,
+            edge="end",
+        )
     return _edge_of(edge, period(unit, 0, clock), clock)
 
 
@@ -470,7 +511,7 @@ def _holiday(tokens: Sequence[Token], clock: Clock) -> Made:
     if year is not None:
         found = holiday(name, year)
         return ("when", found) if found else None
-    steps = [t.value for t in tokens if t.kind in {"shift", "shift_after", "coming"}]
+    steps = [t.value for t in tokens if t.kind in _STEPS]
     if _has(tokens, "unit"):
         if _of(tokens, "unit").value != "year":
             return None
@@ -515,40 +556,46 @@ def _for_the(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "for the month": the current one. "In the day" and "partner of the year" name none."""
     if tokens[1].value not in _EDGED_UNITS and tokens[1].value != "weekend":
         return None
-    if not tokens[1].is_definite or (tokens[0].text not in {"for", "over", "during", "throughout", "on", "at"}):
+    is_definite = tokens[1].is_definite or tokens[0].text == "am"
+    if not is_definite or (tokens[0].text not in {"for", "over", "during", "throughout", "on", "at", "am"}):
         return None
     made = period(tokens[1].value, 0, clock)
     return "when", Interval(start=made.start, end=made.end, grain=made.grain, certainty=0.6)
 
 
+_STEPS: Final = frozenset({"shift", "coming", "shift_after", "shift_either"})
 _EDGED_UNITS: Final = frozenset({"week", "month", "quarter", "year", "fortnight"})
-_SHIFT: Final = "(shift|coming)"
+_SHIFT: Final = "(shift|coming|shift_either)"
+_AFTER: Final = "(shift_after|shift_either)"
 _LINK: Final = "(of|in|comma)"
 _WHOLE: Final = "(when|month|year|unit)"
 _PART: Final = f"(?!(of|in) (when|month|year|unit|{_SHIFT}|edge))"
 UNIT_RULES: Final = (
     Rule.of("relative_day", _relative_day),
+    Rule.of("period (number|unit)", _period_weekday),
+    Rule.of("period", _period),
     Rule.of(f"number {_SHIFT} unit", _next_after),
     Rule.of(f"{_SHIFT} number (unit|short_unit) ((and|comma){{0,2}} number (unit|short_unit)){{1,3}}", _rolling_parts),
     Rule.of(f"{_SHIFT} number (unit|short_unit) {_PART}", _next_after),
-    Rule.of("number unit shift_after", _next_after),
+    Rule.of(f"number unit {_AFTER}", _next_after),
     Rule.of("number weekday (later|ago)", _weekday_count),
     Rule.of(f"{_SHIFT}{{1,2}} unit {_PART}", _shift_unit),
-    Rule.of("unit shift_after", _shift_unit),
+    Rule.of(f"unit {_AFTER}", _shift_unit),
     Rule.of(f"{_SHIFT}{{1,2}} weekday {_PART}", _shift_weekday),
-    Rule.of("weekday shift_after", _shift_weekday),
+    Rule.of(f"weekday {_AFTER}", _shift_weekday),
     Rule.of(f"{_SHIFT} month {_PART}", _shift_month),
-    Rule.of("month shift_after", _shift_month),
+    Rule.of(f"month {_AFTER}", _shift_month),
     Rule.of(f"{_SHIFT} season", _season_step),
-    Rule.of("season shift_after", _season_step),
+    Rule.of(f"season {_AFTER}", _season_step),
     Rule.of("holiday (of|in|comma)? year", _holiday),
     Rule.of("year holiday", _holiday),
     Rule.of(f"{_SHIFT} holiday", _holiday),
-    Rule.of("holiday shift_after", _holiday),
+    Rule.of(f"holiday {_AFTER}", _holiday),
 )
 ANCHORED_RULES: Final = (
     Rule.of(f"(ordinal|shift) number unit (of|in)? {_WHOLE}", _several_of),
     Rule.of(f"(month|holiday|when) {_LINK}? when", _date_in_year),
+    Rule.of("when of? month", _date_in_year),
     Rule.of("when ordinal (unit|weekday)", lambda tokens, clock: _nth_of([*tokens[1:], tokens[0]], clock)),
     Rule.of("(number|ordinal) of when", _day_of_period),
     Rule.of("ordinal unit of? when", _day_of_period),
@@ -559,6 +606,7 @@ ANCHORED_RULES: Final = (
     Rule.of(f"{_SHIFT}{{1,2}} unit", _shift_unit),
     Rule.of(f"{_SHIFT}{{1,2}} weekday", _shift_weekday),
     Rule.of(f"{_SHIFT} month", _shift_month),
+    Rule.of("ordinal weekday (before|after) (when|holiday)", _nth_from),
     Rule.of("ordinal weekday", _ordinal_weekday),
     Rule.of("(?<!(number|article)) unit (since|in|of)? when", _week_of),
     Rule.of("weekday (of|in|comma|dash)? when", _weekday_of_week),
@@ -567,9 +615,7 @@ ANCHORED_RULES: Final = (
     Rule.of(f"edge (of|in)? {_WHOLE}", _edge),
     Rule.of("(later|ago) in? (when|unit)", _later_in),
     # Durations, last: their words serve everything above.
-    Rule.of(
-        "(number|article) (unit|short_unit) ((and|comma){0,2} (number|article) (unit|short_unit)){0,4}", _duration
-    ),
+    Rule.of("(number|article) (unit|short_unit) ((and|comma){0,2} (number|article) (unit|short_unit)){0,4}", _duration),
     Rule.of("holiday in duration", _holiday),
     Rule.of("holiday unit", _holiday_weekend),
     Rule.of("(within|more_than) duration (from|after|since) when", _within_from),
@@ -579,7 +625,7 @@ ANCHORED_RULES: Final = (
     Rule.of("within duration", _within),
     Rule.of("(in|within)? ago_before duration", _ago),
     Rule.of("in? duration (ago|later)", _ago),
-    Rule.of("in duration later?", _in_duration),
+    Rule.of("(in|ahead) duration later?", _in_duration),
     Rule.of("duration (from|after) now", _before_now),
     Rule.of("duration before dot? (?!.)", _before_now),
     Rule.of("in season", _season_alone),

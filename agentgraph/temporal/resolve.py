@@ -11,7 +11,7 @@ from agentgraph.errors import InvalidInputError
 from agentgraph.temporal.dates import DATE_RULES
 from agentgraph.temporal.day_times import TIME_RULES
 from agentgraph.temporal.grammar import apply_rules
-from agentgraph.temporal.lexicon import english
+from agentgraph.temporal.lexicon import english, vocabulary
 from agentgraph.temporal.numbers import NUMBER_RULES
 from agentgraph.temporal.periods import Clock, Interval, Lean, absolute
 from agentgraph.temporal.ranges import RANGE_RULES
@@ -24,12 +24,13 @@ __all__ = ["resolve"]
 
 # Where the week begins on Sunday, and where 3/4 is 4 March. Source: Unicode CLDR 48, weekData and dateFormats.
 _SUNDAY_REGIONS: Final = frozenset(
-    "AG AS BD BR BS BT BW BZ CA CO DM DO ET GT GU HK HN ID IL IN JM JP KE KH KR LA MH MM MO MT MX MZ NI NP PA PE PH PK PR "
-    "PT PY SA SG SV TH TT TW UM US VE VI WS YE ZA ZW".split()
+    ["AG", "AS", "BD", "BR", "BS", "BT", "BW", "BZ", "CA", "CO", "DM", "DO", "ET", "GT", "GU", "HK", "HN", "ID", "IL", "IN", "JM", "JP", "KE", "KH", "KR", "LA", "MH", "MM", "MO", "MT", "MX", "MZ", "NI", "NP", "PA", "PE", "PH", "PK", "PR", "PT", "PY", "SA", "SG", "SV", "TH", "TT", "TW", "UM", "US", "VE", "VI", "WS", "YE", "ZA", "ZW"]
 )
-_MONTH_FIRST_REGIONS: Final = frozenset("US PH CA PR GU UM VI AS MH".split())
+_MONTH_FIRST_REGIONS: Final = frozenset(["US", "PH", "CA", "PR", "GU", "UM", "VI", "AS", "MH"])
 _MONTH_FIRST_LANGUAGES: Final = frozenset({"en", "zh", "ja", "ko"})
-_QUIET: Final = frozenset({"other", "comma", "dash", "slash", "dot", "close", "and", "number", "article", "in", "of"})
+_QUIET: Final = frozenset(
+    {"other", "mark", "comma", "dash", "slash", "dot", "close", "and", "number", "article", "in", "of"}
+)
 
 
 def resolve(text: str, *, now: datetime, zone: str | tzinfo = "UTC", locale: str = "en") -> list[Window]:
@@ -48,19 +49,15 @@ def resolve(text: str, *, now: datetime, zone: str | tzinfo = "UTC", locale: str
         InvalidInputError: `zone` is not a known IANA name.
     """
     clock = _clock(now, zone, locale)
-    tokens, _ = tokenize(text, locale.replace("_", "-").partition("-")[0].lower() or "en")
+    reading = tokenize(text, locale.replace("_", "-").partition("-")[0].lower() or "en")
+    tokens = reading.tokens
     if all(token.kind in _QUIET for token in tokens) and not any(token.kind == "number" for token in tokens):
         return []
-    clock = replace(clock, lean=_lean(tokens, text))
+    clock = replace(clock, lean=_lean(reading.words))
     for stage in (NUMBER_RULES, DATE_RULES, UNIT_RULES, ANCHORED_RULES, TIME_RULES, RANGE_RULES):
         tokens = apply_rules(tokens, stage, clock)
-    windows: list[Window] = []
-    for index, token in enumerate(tokens):
-        interval = stand_alone(tokens, index, clock, text)
-        window = _window(interval, token, text, clock) if interval is not None else None
-        if window is not None:
-            windows.append(window)
-    return windows
+    found = [(token, _window(interval, token, text, clock)) for token, interval in stand_alone(tokens, clock)]
+    return [window for _, window in found if window is not None]
 
 
 def _clock(now: datetime, zone: str | tzinfo, locale: str) -> Clock:
@@ -68,7 +65,9 @@ def _clock(now: datetime, zone: str | tzinfo, locale: str) -> Clock:
         try:
             place: tzinfo = ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise InvalidInputError(f"zone {zone!r} is not an IANA time zone such as 'Europe/Berlin'", param="zone") from error
+            raise InvalidInputError(
+                f"zone {zone!r} is not an IANA time zone such as 'Europe/Berlin'", param="zone"
+            ) from error
     else:
         place = zone
     language, _, region = locale.replace("_", "-").partition("-")
@@ -84,17 +83,15 @@ def _clock(now: datetime, zone: str | tzinfo, locale: str) -> Clock:
     )
 
 
-def _lean(tokens: list[Token], text: str) -> Lean:
-    past = future = False
-    for token in tokens:
-        word = token.text
-        if word in english.FUTURE or word.endswith("'ll"):
-            future = True
-        elif word in english.PAST or (len(word) > 4 and word.endswith("ed") and word not in english.NOT_PAST):
-            past = True
-    if past and (not future or "?" in text):
+def _lean(words: frozenset[str]) -> Lean:
+    known = vocabulary()
+    is_future = not words.isdisjoint(known.future)
+    is_past = not words.isdisjoint(known.past) or any(
+        word.endswith("ed") and len(word) > 4 and word not in english.NOT_PAST for word in words
+    )
+    if is_past and (not is_future or "?" in words):
         return -1
-    return 1 if future else 0
+    return 1 if is_future else 0
 
 
 def _window(interval: Interval, token: Token, text: str, clock: Clock) -> Window | None:

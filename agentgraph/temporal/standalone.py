@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Final
 
 from agentgraph.temporal.dates import is_plain_day_month, pick_season, read_decimal, read_slashed
@@ -15,62 +14,77 @@ from agentgraph.temporal.tokens import Token
 
 __all__ = ["stand_alone"]
 
-# Words with an everyday meaning or that are people's names: they need a preposition or to be all that was said.
+# Words with an everyday meaning or that are people's names: they need a preposition, or to be all that was said.
 _EVERYDAY: Final = frozenset(
-    "may march mar april june august jan dec sept jun sat sun mon wed fri mars mai abril lent advent epiphany ascension "
-    "second holi maghi ma di do so mo mi fr sa easter-egg".split()
+    "may march mar april june august jan dec sept jun sat sun mon wed fri mars mai abril marzo julio domingo lent advent "
+    "epiphany ascension holi maghi eid".split()
 )
-_BEFORE_A_DATE: Final = frozenset({"in", "of", "from", "since", "until", "to", "between", "before", "after", "edge", "shift",
-                                   "coming", "within"})
-_HABIT: Final = frozenset({"every", "each", "all", "any", "cada", "chaque", "jeden", "elke", "iedere", "per"})
+_BEFORE_A_DATE: Final = frozenset(
+    {"in", "of", "from", "since", "until", "to", "between", "before", "after", "edge", "shift", "coming", "within"}
+)
+_AFTER_A_DAY: Final = frozenset(
+    {"comma", "dot", "close", "in", "and", "to", "time", "before", "after", "from", "mark", "until"}
+)
+_HABIT: Final = frozenset({"every", "each", "any", "cada", "chaque", "jeden", "elke", "iedere", "per"})
+_PUNCTUATION: Final = frozenset({"mark", "comma", "dot", "close", "dash", "slash", "plus", "comparison"})
+_CANDIDATES: Final = frozenset(
+    "when month weekday holiday ordinal year slash_md dot_md number time decade_name season unit".split()
+)
+_IN_YEAR: Final = frozenset({"in", "during", "throughout", "en", "em", "im", "for", "by", "no"})
 
 
-def stand_alone(tokens: Sequence[Token], index: int, clock: Clock, text: str) -> Interval | None:
-    """Return what the token at `index` names once every rule has run; `None` if it names nothing alone."""
-    token = tokens[index]
+def stand_alone(tokens: Sequence[Token], clock: Clock) -> Iterator[tuple[Token, Interval]]:
+    """Yield the tokens that name a time once every rule has run, with what they name."""
+    is_all = sum(token.kind not in _PUNCTUATION for token in tokens) == 1
+    for index, token in enumerate(tokens):
+        if token.kind not in _CANDIDATES:
+            continue
+        before = tokens[index - 1] if index else None
+        after = tokens[index + 1] if index + 1 < len(tokens) else None
+        try:
+            interval = _read(token, before, after, clock, is_all=is_all)
+        except (ValueError, OverflowError):
+            # Outside the years 1 to 9999.
+            continue
+        if interval is not None:
+            yield token, interval
+
+
+def _read(
+    token: Token, before: Token | None, after: Token | None, clock: Clock, *, is_all: bool
+) -> Interval | None:
     if token.kind == "when":
         return as_interval(token, clock)
-    before = tokens[index - 1] if index else None
-    after = tokens[index + 1] if index + 1 < len(tokens) else None
-    is_all = _is_all(token, text)
-    has_preposition = before is not None and before.kind in _BEFORE_A_DATE
+    is_led = before is not None and before.kind in _BEFORE_A_DATE
     if before is not None and before.text in _HABIT:
         return None
+    if token.text in _EVERYDAY and not is_led and not is_all:
+        return None
     match token.kind:
-        case "month" | "weekday" if _is_everyday(token, text) and not has_preposition and not is_all:
-            return None
-        case "month":
-            return Partial(month=token.value).fill(clock)
-        case "weekday" if token.text.endswith("ays"):
-            return None
-        case "weekday":
-            return Partial(weekday=token.value).fill(clock)
-        case "holiday" if _is_everyday(token, text) and not has_preposition and not is_all:
-            return None
-        case "holiday":
+        case "month" | "holiday":
             return as_interval(token, clock)
+        case "weekday" if not token.text.endswith("days"):
+            # Plurals are habits: "on Mondays".
+            return Partial(weekday=token.value).fill(clock)
         case "ordinal":
-            return _day_of_month(token, before, after, clock, is_all=is_all)
-        case "year":
-            fits = is_all or (before is not None and before.kind == "in" and before.text in _IN_YEAR)
-            noun = after is not None and after.kind in {"number", "unit", "other"} and False
-            return Partial(year=token.value).fill(clock) if fits and not noun else None
-        case "slash_md" | "dot_md" if has_preposition or is_all:
+            return _day_of_month(token, after, clock, is_all=is_all, is_led=is_led)
+        case "year" if is_all or (is_led and before is not None and before.text in _IN_YEAR):
+            return Partial(year=token.value).fill(clock)
+        case "slash_md" | "dot_md" if is_led or is_all:
             date = read_slashed(token, clock)
             return date.fill(clock) if date else None
         case "number" if is_all and is_plain_day_month(token.text):
             made = read_decimal([token], clock)
             return made[1].fill(clock) if made else None
         case "time":
-            return _time(token, before, clock, is_all=is_all)
-        case "decade_name" if token.is_definite or has_preposition:
-            start = Partial(year=token.value).fill(clock)
-            end = Partial(year=token.value + 9).fill(clock)
-            return replace(start, end=end.end, grain="decade", certainty=0.7) if start and end else None
+            return _time(token, clock, is_all=is_all, is_led=is_led)
+        case "decade_name" if token.is_definite or is_led:
+            first, last = Partial(year=token.value).fill(clock), Partial(year=token.value + 9).fill(clock)
+            return replace(first, end=last.end, grain="decade", certainty=0.7) if first and last else None
         case "season" if is_all:
             made = pick_season(token.value, 0, clock)
             return made[1] if made else None
-        case "unit" if token.value == "weekend" and token.is_definite and not _counts(after):
+        case "unit" if token.value == "weekend" and token.is_definite and (after is None or after.kind != "of"):
             return period("weekend", 0, clock)
         case "unit" if is_all and token.is_definite and token.value in {"week", "month", "year", "quarter"}:
             return period(token.value, 0, clock)
@@ -78,47 +92,27 @@ def stand_alone(tokens: Sequence[Token], index: int, clock: Clock, text: str) ->
             return None
 
 
-_IN_YEAR: Final = frozenset({"in", "during", "throughout", "en", "em", "im", "for", "by"})
-
-
-def _counts(after: Token | None) -> bool:
-    return after is not None and after.kind in {"of"}
-
-
-def _is_all(token: Token, text: str) -> bool:
-    rest = (text[: token.start] + text[token.end :]).lower()
-    return not any(character.isalnum() for character in rest.replace("the", "", 1).replace("my", "", 1))
-
-
-def _is_everyday(token: Token, text: str) -> bool:
-    return token.text in _EVERYDAY
-
-
 def _day_of_month(
-    token: Token, before: Token | None, after: Token | None, clock: Clock, *, is_all: bool
+    token: Token, after: Token | None, clock: Clock, *, is_all: bool, is_led: bool
 ) -> Interval | None:
+    """Read "the 21st", not "the 21st floor" nor "the first"."""
+    is_digits = token.text[:1].isdigit()
     if not isinstance(token.value, int) or not 1 <= token.value <= 31:
         return None
-    is_digits = token.text[:1].isdigit()
-    free = after is None or after.kind in {"comma", "dot", "close", "in", "and", "to", "time", "before", "after", "from"}
-    led = token.is_definite or (before is not None and before.kind in _BEFORE_A_DATE)
     if is_all and is_digits:
-        return Partial(day=token.value).fill(clock, 1)
-    if not free or not led or not (is_digits or token.value > 10):
+        return Partial(day=token.value).fill(clock)
+    is_free = after is None or after.kind in _AFTER_A_DAY
+    if not is_free or not (token.is_definite or is_led) or not (is_digits or token.value > 10):
         return None
     return Partial(day=token.value).fill(clock)
 
 
-def _time(token: Token, before: Token | None, clock: Clock, *, is_all: bool) -> Interval | None:
+def _time(token: Token, clock: Clock, *, is_all: bool, is_led: bool) -> Interval | None:
+    """Place a time on today; "morning" alone names none, and "4a" or "4:20" needs a preposition."""
     time: TimeOfDay = token.value
     if time.grain == "part_of_day":
-        alone = is_all or (before is not None and before.kind == "in" and before.start == 0 and before.end + 5 > token.start and False)
-        return time.on(clock.today) if alone else None
-    is_curt = time.is_vague or token.text[-2:-1].isdigit()
-    if (is_curt and token.text[-1:] in "ap" and token.text[-2:-1].isdigit()) or (time.is_vague and not is_all):
-        if before is None or before.kind not in _BEFORE_A_DATE:
-            return None
-    if time.is_vague and not is_all and (before is None or before.kind not in _BEFORE_A_DATE):
+        return time.on(clock.today) if is_all else None
+    is_curt = token.text[-1:] in "ap" and token.text[-2:-1].isdigit()
+    if (is_curt or (time.is_vague and not is_all)) and not is_led:
         return None
-    found = time.on(clock.today)
-    return replace(found, start=found.start, certainty=0.6) if found.end != found.start + timedelta(0) else None  # type: ignore[operator]
+    return replace(time.on(clock.today), certainty=0.6)

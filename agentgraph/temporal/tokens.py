@@ -9,11 +9,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from agentgraph.temporal.lexicon import Entry, vocabulary
 
-__all__ = ["Token", "tokenize"]
+__all__ = ["Reading", "Token", "tokenize"]
+
+Raw: TypeAlias = tuple[str, str, int, int]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,7 +28,6 @@ class Token:
         start: Offset of its first character; `end` of the first one after it.
         text: Lower case.
         is_definite: An article or possessive stood before it ("the 21st").
-        weak: Why it may not count alone: a word with everyday meanings too ("may", "sat", "second").
     """
 
     kind: str
@@ -35,7 +36,6 @@ class Token:
     end: int
     text: str = ""
     is_definite: bool = False
-    also: tuple[tuple[str, Any], ...] = ()
 
 
 # (?<!...) and (?!...) keep phone numbers, versions, IP addresses and identifiers out.
@@ -49,7 +49,7 @@ _DATE: Final = rf"""
   | (?P<yspace>{_BEFORE}(?:19|20)\d\d\ (?:0?[1-9]|1[0-2])\ (?:0[1-9]|[12]\d|3[01])(?![\d\w:.,/-]\d))
   | (?P<ym>{_BEFORE}(?:1[5-9]|20)\d\d\ ?[-/]\ ?(?:0?[1-9]|1[0-2])(?!\d)(?!\ ?[-/:.,]\ ?\d)(?!\ +[^\W\d]))
   | (?P<my>(?<![\d.:/,-])(?:0?[1-9]|1[0-2])[-/](?:1[5-9]|20)\d\d(?!\d)(?!\ ?[-/:.]\d))
-  | (?P<cjk>\d{{4}}年(?:\ ?\d{{1,2}}月(?:\ ?\d{{1,2}}[日号號])?)?|(?<!\d)\d{{1,2}}月\d{{1,2}}[日号號])
+  | (?P<cjk>\d{{4}}年(?:\ ?\d{{1,2}}月(?:\ ?\d{{1,2}}[日号號])?)?|(?<!\d)\d{{1,2}}月(?:\d{{1,2}}[日号號])?)
   | (?P<slash_md>(?:(?<![\w.:/-])|(?<=/\d-)|(?<=/\d\d-))\d{{1,2}}/\d{{1,2}}(?![\d\w/:])(?![.]\d)(?!%))
   | (?P<dot_md>(?<![\w.:/-])\d{{1,2}}\.(?:0?[1-9]|1[0-2])\.(?![\d\w]))
   | (?P<clock>(?<![\w.:/,-])(?:[01]?\d|2[0-4])(?:(?::[0-5]\d(?::[0-5]\d)?)?\ ?(?:[ap]\.\ ?m\.|[ap]\.?m\b)|(?:[ap]|h)\b(?![.'’])|:[0-5]\d(?::[0-5]\d(?:\.\d{{1,6}})?)?(?:Z|[+-]\d\d:?\d\d)?(?![\d:])|h[0-5]\d\b)
@@ -75,15 +75,45 @@ def _lexer() -> re.Pattern[str]:
     return re.compile(_DATE + rest, re.VERBOSE | re.IGNORECASE)
 
 
-_MARKS: Final = {",": "comma", "-": "dash", "–": "dash", "—": "dash", "~": "dash", "/": "slash", ".": "dot", "&": "and", "+": "plus",
-                 "〜": "dash", "～": "dash", "(": "comma", ")": "close", "，": "comma", "、": "comma", "。": "dot"}
+_MARKS: Final = {
+    ",": "comma",
+    "-": "dash",
+    "–": "dash",
+    "—": "dash",
+    "~": "dash",
+    "/": "slash",
+    ".": "dot",
+    "&": "and",
+    "+": "plus",
+    "〜": "dash",
+    "～": "dash",
+    "(": "comma",
+    ")": "close",
+    "，": "comma",
+    "、": "comma",
+    "。": "dot",
+}
 
 
-def tokenize(text: str, locale_language: str) -> tuple[list[Token], str]:
-    """Return the tokens of `text` and the language its words speak for."""
-    words = [_raw(match) for match in _lexer().finditer(text)]
-    language = _language(words, locale_language)
-    return _without_dots(list(_typed(words, language, text))), language
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A text as tokens.
+
+    Attributes:
+        tokens: In the order of the text; words without meaning here are runs of kind `other`.
+        words: Every word of the text, lower case.
+    """
+
+    tokens: list[Token]
+    words: frozenset[str]
+
+
+def tokenize(text: str, locale_language: str) -> Reading:
+    """Split `text` into typed tokens, its words read in the language they speak for."""
+    raw = [_raw(match) for match in _lexer().finditer(text)]
+    language = _language(raw, locale_language)
+    tokens = _without_dots(list(_typed(raw, language, text)))
+    return Reading(tokens=tokens, words=frozenset([word for _, word, _, _ in raw]))
 
 
 def _without_dots(tokens: list[Token]) -> list[Token]:
@@ -104,22 +134,41 @@ _AFTER_DAY: Final = frozenset({"month", "to", "dash", "until"})
 _AFTER_DOT: Final = frozenset({"number", "year", "ordinal", "month", "comma", "dash", "to", "until", "slash_md"})
 
 
-def _raw(match: re.Match[str]) -> tuple[str, str, int, int]:
+def _raw(match: re.Match[str]) -> Raw:
     kind = match.lastgroup or "mark"
     return kind, match.group().lower().replace("’", "'"), match.start(), match.end()
 
 
-def _language(words: list[tuple[str, str, int, int]], locale_language: str) -> str:
+# Words of English that other languages spell alike and that name no time.
+_FUNCTION_WORDS: Final = frozenset(
+    {"in", "of", "to", "the", "and", "article", "filler", "number", "until", "from", "era"}
+)
+
+
+def _language(words: list[Raw], locale_language: str) -> str:
     known = vocabulary()
-    score: dict[str, int] = {}
+    score: dict[str, float] = {}
+    hints: dict[str, int] = {}
     for kind, word, _, _ in words:
         if kind == "word":
             for code in known.cues.get(word, ()):
                 score[code] = score.get(code, 0) + 2
             entries = known.words.get(word, ())
-            for code in {entry.language for entry in entries if not entry.is_weak}:
+            telling = [entry for entry in entries if entry.kind not in _FUNCTION_WORDS or entry.language != "en"]
+            for code in dict.fromkeys(entry.language for entry in telling if not entry.is_weak):
                 score[code] = score.get(code, 0) + 1
-    if not score:
+            for code in dict.fromkeys(entry.language for entry in telling if entry.is_weak):
+                hints[code] = hints.get(code, 0) + 1
+        elif kind in {"unspaced", "unspaced_other", "cjk"}:
+            is_kana = "\u3040" <= word[0] <= "\u30ff"
+            for code, points in (("zh", 1), ("ja", 3 if is_kana else 1)):
+                score[code] = score.get(code, 0) + points
+            for entry in known.words.get(word, ()):
+                score[entry.language] = score.get(entry.language, 0) + 1
+    for code, count in hints.items():
+        # One such word proves nothing ("Mars", "fin"); two of the same language do, if no other speaks up.
+        score[code] = score.get(code, 0) + (0.4 * count if count > 1 or code in score else 0)
+    if not any(score.values()):
         return locale_language
     best = max(score.values())
     leaders = [code for code, points in score.items() if points == best]
@@ -128,51 +177,83 @@ def _language(words: list[tuple[str, str, int, int]], locale_language: str) -> s
     return "en" if "en" in leaders else leaders[0]
 
 
-def _typed(words: list[tuple[str, str, int, int]], language: str, text: str) -> Iterator[Token]:
-    known = vocabulary()
-    index = 0
-    definite_at: int | None = None
-    counted = False
-    while index < len(words):
-        kind, word, start, end = words[index]
+def _typed(raw: list[Raw], language: str, text: str) -> Iterator[Token]:
+    index, count = 0, len(raw)
+    is_definite = counted = in_noise = False
+    while index < count:
+        kind, word, start, end = raw[index]
         index += 1
-        token: Token
-        in_identifier = kind == "word" and text[start - 1 : start].isdigit() and text[end : end + 1].isdigit()
-        if kind == "word" or kind == "unspaced" or kind == "ordinal_digits":
-            meanings: tuple[Entry, ...] = ()
-            bare = word[:-2] if word.endswith("'s") else word.rstrip("'")
-            for parts, entries in known.phrases.get(bare, known.phrases.get(word, ())) if kind == "word" else ():
-                if _follows(words, index, parts) and not (parts[0] == "day" and counted) and _chosen(entries, language):
-                    meanings, index = entries, index + _extra(words, index, parts)
-                    end = words[index - 1][3]
-                    break
-            else:
-                meanings = known.words.get(word) or known.words.get(bare) or ()
-            chosen = [] if in_identifier else _chosen(meanings, language)
-            if not chosen and kind == "ordinal_digits":
-                value = int(re.match(r"\d+", word).group())  # type: ignore[union-attr]
-                token = Token(kind="ordinal", value=value, start=start, end=end, text=word)
-            elif not chosen:
-                token = Token(kind="other", value=None, start=start, end=end, text=word)
-            else:
-                token = Token(kind=chosen[0].kind, value=chosen[0].value, start=start, end=end, text=text[start:end].lower(),
-                              also=tuple((e.kind, e.value) for e in chosen[1:]))
+        if kind in _WORD_KINDS:
+            meanings, taken, skipped = _meanings(raw, index - 1, language, text, counted=counted)
+            if taken > 1:
+                index += taken - 1
+                end = raw[index - 1][3]
+            start += skipped
+            token = _word(meanings, kind, text, start, end)
         elif kind == "mark":
-            token = Token(kind=_MARKS.get(word, "other"), value=word, start=start, end=end, text=word)
+            token = Token(kind=_MARKS.get(word, "mark"), value=word, start=start, end=end, text=word)
         elif kind == "number":
             token = _number(word, start, end, text)
         else:
             token = Token(kind=kind, value=word, start=start, end=end, text=word)
         if token.kind == "the":
-            definite_at = start
+            is_definite = True
             continue
         if token.kind == "filler":
             continue
-        if definite_at is not None:
-            token.is_definite = True
-            definite_at = None
+        if token.kind in _NOISE:
+            # One token stands for a run of them: no rule looks at the second.
+            if not in_noise:
+                yield token
+            in_noise, is_definite, counted = True, False, False
+            continue
+        token.is_definite = is_definite
+        is_definite = in_noise = False
         counted = token.kind == "number"
         yield token
+
+
+_WORD_KINDS: Final = frozenset({"word", "unspaced", "ordinal_digits", "unspaced_other"})
+_NOISE: Final = frozenset({"other", "mark"})
+
+
+def _meanings(
+    raw: list[Raw], at: int, language: str, text: str, *, counted: bool
+) -> tuple[list[Entry], int, int]:
+    """Look up the longest phrase or the word at `at`; return its meanings, how many raw words it takes, what to skip."""
+    known = vocabulary()
+    kind, word, start, end = raw[at]
+    bare = word[:-2] if word.endswith("'s") else word.rstrip("'")
+    if at + 1 < len(raw) and kind == "word":
+        following = raw[at + 1][1]
+        if following == "-" and at + 2 < len(raw):
+            following = raw[at + 2][1]
+        for parts, entries in known.phrases.get((bare, following.removesuffix("'s")), ()):
+            taken = _phrase_length(raw, at, parts)
+            # "2 days before yesterday" is no "day before yesterday".
+            if taken and not (counted and parts[0] == "day"):
+                chosen = _chosen(entries, language)
+                if chosen:
+                    return chosen, taken, 0
+    entries = known.words.get(word) or known.words.get(bare) or ()
+    if not entries and word[1:2] == "'" and word[0] in "ld":
+        # French elision: l'année, d'août.
+        elided = _chosen(known.words.get(word[2:], ()), language)
+        return elided, 1, 2 if elided else 0
+    if kind == "word" and text[end : end + 1].isdigit() and text[start - 1 : start].isdigit():
+        # Letters amid digits are an identifier: "3am3ioY".
+        return [], 1, 0
+    return _chosen(entries, language), 1, 0
+
+
+def _word(meanings: list[Entry], kind: str, text: str, start: int, end: int) -> Token:
+    written = text[start:end].lower().replace("’", "'")
+    if meanings:
+        return Token(kind=meanings[0].kind, value=meanings[0].value, start=start, end=end, text=written)
+    if kind == "ordinal_digits":
+        digits = written.rstrip("stndrhºªe")
+        return Token(kind="ordinal", value=int(digits), start=start, end=end, text=written)
+    return Token(kind="other", value=None, start=start, end=end, text=written)
 
 
 def _chosen(entries: tuple[Entry, ...], language: str) -> list[Entry]:
@@ -180,29 +261,30 @@ def _chosen(entries: tuple[Entry, ...], language: str) -> list[Entry]:
     return own or [entry for entry in entries if not entry.is_weak]
 
 
-def _follows(words: list[tuple[str, str, int, int]], index: int, parts: tuple[str, ...]) -> bool:
-    return _extra(words, index, parts) > 0
-
-
-def _extra(words: list[tuple[str, str, int, int]], index: int, parts: tuple[str, ...]) -> int:
-    """Count the words after the first that spell the rest of the phrase; a hyphen may stand for a space."""
-    used = 0
+def _phrase_length(raw: list[Raw], at: int, parts: tuple[str, ...]) -> int:
+    """Count the raw words that spell the phrase, 0 if they do not; a hyphen may stand for a space."""
+    place = at + 1
     for part in parts[1:]:
-        if index + used < len(words) and words[index + used][1] == "-" and used + 1 < 12:
-            used += 1
-        if index + used >= len(words):
+        if place < len(raw) and raw[place][1] == "-":
+            place += 1
+        if place >= len(raw) or raw[place][1].removesuffix("'s") != part.removesuffix("'s"):
             return 0
-        word = words[index + used][1]
-        if word != part and (not word.endswith("'s") or word[:-2] != part):
-            return 0
-        used += 1
-    return used
+        place += 1
+    return place - at
 
 
 def _number(word: str, start: int, end: int, text: str) -> Token:
     before = text[start - 1] if start else " "
-    if before.isalpha() or before in "_$€£#" or text[max(start - 2, 0) : start] in {"$ ", "€ ", "£ "} or word.count(".") > 1 or len(word) > 9 or "%" in text[end : end + 1]:
-        glued = before.isalpha() and len(word) <= 4
+    is_glued = before.isalpha() and before < "\u3040"
+    if (
+        is_glued
+        or before in "_$€£#"
+        or text[max(start - 2, 0) : start] in {"$ ", "€ ", "£ "}
+        or word.count(".") > 1
+        or len(word) > 9
+        or "%" in text[end : end + 1]
+    ):
+        glued = is_glued and len(word) <= 4
         return Token(kind="glued_number" if glued else "other", value=word, start=start, end=end, text=word)
     if word.isdigit():
         kind = "year" if len(word) == 4 and 1000 <= int(word) <= 2999 else "number"

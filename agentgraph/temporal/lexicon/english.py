@@ -16,7 +16,7 @@ WORDS: Final[Words] = {
         2: "day after tomorrow|the day after tomorrow|day after tmrw|the day after tmrw|day after tmr|overmorrow",
     },
     "now": {0: "now|right now|just now|at this moment|at the moment|at present|present|currently|asap|this moment"},
-    "to_now": {0: "to date|until now|till now|so far this far"},
+    "to_now": {0: "to date|until now|till now|up to now"},
     "shift": {-1: "last|previous|past|prior|preceding", 0: "this|current|present", 1: "next|following|ensuing"},
     "coming": {1: "coming|upcoming|forthcoming"},
     "shift_after": {2: "after next|after the next", -2: "before last|before the last", 1: "to come"},
@@ -184,14 +184,20 @@ WORDS: Final[Words] = {
     "within": {0: "within|in less than|less than|in under|no more than"},
     "more_than": {0: "more than|over more than"},
     "from": {0: "from"},
-    "since": {0: "since|ever since|as early as|starting|starting from|starting on|beginning on|beginning from|effective"},
+    "since": {
+        0: "since|ever since|as early as|starting|starting from|starting on|beginning on|beginning from|effective"
+    },
     "between": {0: "between"},
-    "to": {0: "to|through|thru|until|till|til|up to|up until|'til|upto"},
-    "until": {0: "until|till|til|by|up to|up until|no later than|as late as|not later than|at the latest by|'til|through"},
+    "to": {0: "to"},
+    "until": {
+        0: "until|till|til|by|up to|up until|no later than|as late as|not later than|at the latest by|'til|through|thru|upto"
+    },
     "and": {0: "and|&"},
     "before": {0: "before|prior to|earlier than|sooner than|ahead of"},
     "after": {0: "after|later than|following|past"},
-    "or_later": {1: "or later|and later|or after|and after|and greater|or greater|onwards|onward|and onwards|and up|and beyond"},
+    "or_later": {
+        1: "or later|and later|or after|and after|and greater|or greater|onwards|onward|and onwards|and up|and beyond"
+    },
     "or_earlier": {-1: "or earlier|and earlier|or before|and before"},
     "year_word": {0: "year|calendar year|cy|fy|fiscal year|anno"},
     "era": {0: "ad|a.d.|a.d|ce"},
@@ -386,21 +392,17 @@ WORDS: Final[Words] = {
     },
 }
 CUES: Final = (
-    "the a an of is are was were be been to and or not you i we he she it they my your what when where who how did do does "
+    "the an of is are was were be been to and or not you i we he she it they my your what when where who how did do does "
     "have has had will would can could should with that this for at on by as from about me us"
 )
 # What tells whether the speaker looks back or ahead; the nearest one before the expression wins.
 PAST: Final = frozenset(
-    "did didn't was wasn't were weren't had hadn't went came said told met bought saw got gave took made left ate wrote read "
-    "spoke sent paid won lost began knew thought found heard held kept sold spent taught wore drove flew born ago "
-    "happened happen've been since we've i've they've he've".split()
+    ["did", "didn't", "was", "wasn't", "were", "weren't", "had", "hadn't", "went", "came", "said", "told", "met", "bought", "saw", "got", "gave", "took", "made", "left", "ate", "wrote", "read", "spoke", "sent", "paid", "won", "lost", "began", "knew", "thought", "found", "heard", "held", "kept", "sold", "spent", "taught", "wore", "drove", "flew", "born", "ago", "happened", "happen've", "been", "since", "we've", "i've", "they've", "he've"]
 )
 FUTURE: Final = frozenset(
-    "will won't shall i'll we'll you'll he'll she'll they'll it'll gonna going plan plans planning schedule book remind "
-    "arrange upcoming tomorrow soon due deadline reserve expect let's".split()
+    ["will", "won't", "shall", "i'll", "we'll", "you'll", "he'll", "she'll", "they'll", "it'll", "gonna", "going", "plan", "plans", "planning", "schedule", "book", "remind", "arrange", "upcoming", "tomorrow", "soon", "due", "deadline", "reserve", "expect", "let's"]
 )
 NOT_PAST: Final = frozenset(
-    "need feed seed speed bed red wed shed led indeed weed breed exceed proceed succeed embed hundred sacred naked "
-    "interested planned scheduled supposed used reed bleed greed ted fed med".split()
+    ["need", "feed", "seed", "speed", "bed", "red", "wed", "shed", "led", "indeed", "weed", "breed", "exceed", "proceed", "succeed", "embed", "hundred", "sacred", "naked", "interested", "planned", "scheduled", "supposed", "used", "reed", "bleed", "greed", "ted", "fed", "med"]
 )
 WEAK: Final = "y|s|m|d|w|h"

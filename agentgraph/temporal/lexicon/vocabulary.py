@@ -5,6 +5,7 @@ A language module holds:
 - `CODE`: its ISO 639-1 code.
 - `WORDS`: kind of word -> value -> the words, separated by `|`. A word may be a phrase.
 - `CUES`: common words that tell the language apart; they mean no time.
+- `PAST` and `FUTURE`: verbs that tell whether the speaker looks back or ahead.
 - `WEAK`: words of `WORDS` that other languages use too: they count only in a text of this language.
 """
 
@@ -40,15 +41,18 @@ class Vocabulary:
 
     Attributes:
         words: Lower-case word -> its meanings, English first.
-        phrases: First word of a phrase -> (the whole phrase's words, meanings), the longest first.
+        phrases: First two words of a phrase -> (the whole phrase's words, meanings), the longest first.
         cues: Common word -> the languages it speaks for.
         unspaced: Words of languages written without spaces, the longest first.
+        past: Words by which a speaker looks back; `future`: ahead.
     """
 
     words: Mapping[str, tuple[Entry, ...]]
-    phrases: Mapping[str, tuple[tuple[tuple[str, ...], tuple[Entry, ...]], ...]]
+    phrases: Mapping[tuple[str, str], tuple[tuple[tuple[str, ...], tuple[Entry, ...]], ...]]
     cues: Mapping[str, tuple[str, ...]]
     unspaced: tuple[str, ...]
+    past: frozenset[str]
+    future: frozenset[str]
 
 
 @cache
@@ -56,11 +60,15 @@ def vocabulary() -> Vocabulary:
     """Join all languages; built once, on the first text."""
     meanings: dict[str, list[Entry]] = {}
     cues: dict[str, list[str]] = {}
+    past: set[str] = set()
+    future: set[str] = set()
     for name in _LANGUAGES:
         module = import_module(f"agentgraph.temporal.lexicon.{name}")
         code: str = module.CODE
         words: Words = module.WORDS
         weak = frozenset(module.WEAK.split("|"))
+        past |= module.PAST
+        future |= module.FUTURE
         for cue in module.CUES.split():
             cues.setdefault(cue, []).append(code)
         for kind, by_value in words.items():
@@ -68,16 +76,18 @@ def vocabulary() -> Vocabulary:
                 for word in filter(None, spellings.split("|")):
                     entry = Entry(kind=kind, value=value, language=code, is_weak=word in weak)
                     meanings.setdefault(word, []).append(entry)
-    phrases: dict[str, list[tuple[tuple[str, ...], tuple[Entry, ...]]]] = {}
+    phrases: dict[tuple[str, str], list[tuple[tuple[str, ...], tuple[Entry, ...]]]] = {}
     for word, entries in meanings.items():
         parts = tuple(word.split())
         if len(parts) > 1:
-            phrases.setdefault(parts[0], []).append((parts, tuple(entries)))
+            phrases.setdefault((parts[0], parts[1].removesuffix("'s")), []).append((parts, tuple(entries)))
     return Vocabulary(
         words={word: tuple(entries) for word, entries in meanings.items() if " " not in word},
         phrases={first: tuple(sorted(found, key=lambda f: -len(f[0]))) for first, found in phrases.items()},
         cues={cue: tuple(codes) for cue, codes in cues.items()},
         unspaced=tuple(sorted((w for w in meanings if _is_unspaced(w)), key=len, reverse=True)),
+        past=frozenset(past),
+        future=frozenset(future),
     )
 
 
