@@ -29,16 +29,9 @@ _COMPARE: Final = {
 _MANY_DEAD: Final = 1_024
 
 
-class Entry(NamedTuple):
-    """One indexed text as the tables hold it; times are numbers, -1 where the item has none."""
-
-    entry_id: int
-    item_id: int
-    time_start: int
-    time_end: int
-    recorded_at: int
-    vector: bytes | None
-    terms: bytes
+Entry = tuple[int, int, int, int, int, bytes | None, bytes]
+"""One indexed text as the tables hold it: entry id, item id, the three `TIME_FIELDS` as numbers (-1: none, -2: not a
+time key), vector, terms. A plain tuple, because a tenant is loaded by the hundred thousand."""
 
 
 class TimeCondition(NamedTuple):
@@ -79,7 +72,9 @@ class Shard:
         self._times = np.empty((len(TIME_FIELDS), 0), dtype=np.int64)
         self._in_order = 0
         self._latest_end = np.empty(0, dtype=np.int64)
-        self.add(sorted(entries, key=lambda entry: (entry.time_start, entry.recorded_at)))
+        if entries:
+            keys = np.array([(entry[4], entry[2]) for entry in entries], dtype=np.int64)
+            self.add([entries[at] for at in np.lexsort((keys[:, 0], keys[:, 1]))])
         self._in_order = len(entries)
         self._latest_end = np.maximum.accumulate(self._times[1])
 
@@ -92,16 +87,18 @@ class Shard:
         """Append `entries`."""
         if not entries:
             return
-        times = np.array([entry[2:5] for entry in entries], dtype=np.int64).T
+        columns = list(zip(*entries, strict=True))
+        numbers = np.array(columns[:5], dtype=np.int64)
+        times = numbers[2:]
         self.has_odd_times = self.has_odd_times or bool((times == -2).any())
         self._times = np.concatenate([self._times, times], axis=1)
-        self._entries = np.concatenate([self._entries, np.array([entry.entry_id for entry in entries], dtype=np.int64)])
-        added = np.array([entry.item_id for entry in entries], dtype=np.int64)
+        self._entries = np.concatenate([self._entries, numbers[0]])
+        added = numbers[1]
         self.items = np.concatenate([self.items, added])
         self.has_several_per_item = self.has_several_per_item or len(np.unique(added)) < len(added)
         self._alive = np.concatenate([self._alive, np.ones(len(entries), dtype=np.bool_)])
-        self.matrix.add([entry.vector for entry in entries])
-        self.postings.add([entry.terms for entry in entries])
+        self.matrix.add(columns[5])
+        self.postings.add(columns[6])
         self.live += len(entries)
 
     def remove(self, entry_ids: npt.NDArray[np.int64]) -> None:

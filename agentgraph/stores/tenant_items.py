@@ -26,7 +26,7 @@ from agentgraph.stores.lexical import Terms
 from agentgraph.stores.ranking import Hit, Selection, rank
 from agentgraph.stores.shard import Entry, Shard, time_conditions
 from agentgraph.stores.sqlite import SqliteFile, Sync
-from agentgraph.stores.values import TIME_FIELDS, decode_value, time_key_of
+from agentgraph.stores.values import TIME_FIELDS, decode_value
 from agentgraph.stores.vectors import Vector
 
 __all__ = ["ItemRow", "NewEntry", "NewItem", "StoreStats", "TenantItems", "Where", "search"]
@@ -86,11 +86,16 @@ ON CONFLICT (namespace, key) DO UPDATE SET
     expires_at = excluded.expires_at, paths = excluded.paths
 RETURNING id
 """
-_ENTRIES: Final = """
-SELECT e.id, e.item, i.time_start, i.time_end, i.recorded_at, CASE WHEN e.model = ? THEN e.vector END, e.terms,
-       e.namespace
+# A time key as a number, as `values.time_key_of` reads it.
+_TIME_KEY: Final = (
+    "CASE WHEN i.{0} IS NULL THEN -1 WHEN length(i.{0}) = 15 AND i.{0} NOT GLOB '*[^0-9]*'"
+    " THEN CAST(i.{0} AS INTEGER) ELSE -2 END"
+)
+_ENTRIES: Final = f"""
+SELECT e.id, e.item, {", ".join(map(_TIME_KEY.format, TIME_FIELDS))},
+       CASE WHEN e.model = ? THEN e.vector END, e.terms, e.namespace
 FROM entries e JOIN items i ON i.id = e.item
-"""
+"""  # noqa: S608
 _ITEM_COLUMNS: Final = "n.path, i.key, i.value, i.created_at, i.updated_at, i.id, i.ttl"
 _ITEMS: Final = f"SELECT {_ITEM_COLUMNS} FROM items i JOIN namespaces n ON n.id = i.namespace"  # noqa: S608
 
@@ -381,7 +386,7 @@ class TenantItems:
         shard = self._shards.get(namespace)
         if shard is None or shard.is_worn:
             rows = connection.execute(f"{_ENTRIES} WHERE e.namespace = ?", (self._model, namespace))
-            shard = self._shards[namespace] = Shard([_entry(row) for row in rows])
+            shard = self._shards[namespace] = Shard([row[:7] for row in rows])
         return shard
 
     @contextmanager
@@ -429,7 +434,7 @@ class TenantItems:
         added: dict[int, list[Entry]] = {}
         for row in connection.execute(f"{_ENTRIES} WHERE e.id > ?", (self._model, self._last_entry)):
             if row[7] in self._shards:
-                added.setdefault(row[7], []).append(_entry(row))
+                added.setdefault(row[7], []).append(row[:7])
         for namespace, entries in added.items():
             self._shards[namespace].add(entries)
         removed = _ids(connection.execute("SELECT entry FROM removals WHERE seq > ?", (self._last_removal,)))
@@ -517,11 +522,6 @@ def _namespace_numbers(connection: sqlite3.Connection, where: Where) -> list[int
 
 def _ids(rows: Iterable[tuple[int]]) -> npt.NDArray[np.int64]:
     return np.fromiter((number for (number,) in rows), dtype=np.int64)
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    times = (time_key_of(row[2]), time_key_of(row[3]), time_key_of(row[4]))
-    return Entry(row[0], row[1], *times, row[5], row[6])
 
 
 def _item(row: Sequence[Any]) -> ItemRow:

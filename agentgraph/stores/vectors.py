@@ -6,7 +6,7 @@ Only flat, exact search: an approximate index filtered afterwards loses answers 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import faiss
 import numpy as np
@@ -15,9 +15,10 @@ import numpy.typing as npt
 from agentgraph.errors import InvalidInputError, StoreError
 from agentgraph.stores.postings import Rows
 
-__all__ = ["Matrix", "inner_products", "pack", "unit", "unpack"]
+__all__ = ["Matrix", "inner_products", "pack", "taken", "unit", "unpack"]
 
 Vector = npt.NDArray[np.float32]
+Scalar = TypeVar("Scalar", bound=np.generic)
 _DENSE_ENOUGH: Final = 0.5  # above this share of a span, reading all of it beats picking rows
 
 
@@ -56,6 +57,12 @@ def unpack(blobs: list[bytes]) -> npt.NDArray[np.float32]:
     return np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), -1).astype(np.float32)
 
 
+def taken(array: npt.NDArray[Scalar], rows: Rows) -> npt.NDArray[Scalar]:
+    """Return `array[rows]` for ascending rows, without copying where they are a span."""
+    first, last = int(rows[0]), int(rows[-1])
+    return array[first : last + 1] if rows.size == last - first + 1 else array[rows]
+
+
 def inner_products(matrix: npt.NDArray[np.float32], query: Vector, rows: Rows) -> npt.NDArray[np.float32]:
     """Return the inner product of `query` with each of `rows` (ascending) of `matrix`."""
     if rows.size == 0:
@@ -88,6 +95,7 @@ class Matrix:
         self._rows = np.empty((0, 0), dtype=np.float32)
         self._size = 0
         self.has_vector = np.empty(0, dtype=np.bool_)
+        self.is_full = True
 
     @property
     def dims(self) -> int:
@@ -99,19 +107,21 @@ class Matrix:
         """All rows, `(n, dims)`; a view."""
         return self._rows[: self._size]
 
-    def add(self, blobs: list[bytes | None]) -> None:
+    def add(self, blobs: Sequence[bytes | None]) -> None:
         """Append one row for each stored vector; `None` is a row without one."""
         end = self._size + len(blobs)
         present = np.fromiter((blob is not None for blob in blobs), dtype=np.bool_, count=len(blobs))
         self.has_vector = np.concatenate([self.has_vector, present])
+        self.is_full = self.is_full and bool(present.all())
         packed = [blob for blob in blobs if blob is not None]
         dims = self.dims or (len(packed[0]) // 2 if packed else 0)
         if dims and (end > len(self._rows) or not self.dims):
-            # Grown by an eighth: doubling would cost a large tenant its memory twice over.
-            roomy = np.zeros((end if self._size == 0 else end + end // 8 + 16, dims), dtype=np.float32)
+            # Zeros nobody has written cost no memory, only addresses.
+            roomy = np.zeros((end * 2, dims), dtype=np.float32)
             if self.dims:
                 roomy[: self._size] = self._rows[: self._size]
             self._rows = roomy
         if packed:
-            self._rows[self._size : end][present] = unpack(packed)
+            added = self._rows[self._size : end]
+            added[slice(None) if len(packed) == len(blobs) else present] = unpack(packed)
         self._size = end

@@ -22,6 +22,7 @@ from langgraph.store.base import (
     InvalidNamespaceError,
     ListNamespacesOp,
     MatchCondition,
+    Op,
     PutOp,
     SearchItem,
     SearchOp,
@@ -152,7 +153,7 @@ class StoreConformance:
 
     async def test_a_batch_answers_in_order(self, store: BaseStore) -> None:
         await store.abatch([PutOp(_SHARED, "a", {"text": "a"}), PutOp(_USER, "b", {"text": "b"})])
-        ops = [
+        ops: list[Op] = [
             GetOp(_USER, "b"),
             SearchOp(_SHARED),
             GetOp(_SHARED, "missing"),
