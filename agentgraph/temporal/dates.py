@@ -66,7 +66,8 @@ def _chinese(tokens: Sequence[Token], _: Clock) -> Made:
     numbers = _numbers(tokens[0])
     if "年" not in tokens[0].value:
         return _partial(None, numbers[0], numbers[1] if len(numbers) > 1 else None)
-    return _partial(*(numbers + [None, None])[:3])  # type: ignore[arg-type]
+    year, month, day = [*numbers, None, None][:3]
+    return _partial(year, month, day)
 
 
 def read_slashed(token: Token, clock: Clock) -> Partial | None:
@@ -137,7 +138,8 @@ def is_plain_day_month(text: str) -> bool:
     return re.fullmatch(r"\d\d\.\d\d", text) is not None
 
 
-def read_decimal(tokens: Sequence[Token], clock: Clock) -> Made:
+def read_decimal(tokens: Sequence[Token], _: Clock) -> Made:
+    """Read `16.12` as 16 December, or as 12 September where only that fits."""
     parts = tokens[0].text.split(".")
     if len(parts) != 2 or not all(part.isdigit() and len(part) <= 2 for part in parts):
         return None
@@ -262,6 +264,24 @@ def _fiscal(tokens: Sequence[Token], clock: Clock) -> Made:
     return _partial(year, None, None) if year else None
 
 
+def _compared(tokens: Sequence[Token], _: Clock) -> Made:
+    """Read "=2019", "> = 2019", "< 2019"."""
+    start = datetime(tokens[1].value, 1, 1)  # noqa: DTZ001 - wall clock
+    end = add(start, "year", 1)
+    sign = tokens[0].value.replace(" ", "")
+    match sign:
+        case ">=":
+            return "when", Interval(start=start, end=None, grain="range")
+        case ">":
+            return "when", Interval(start=end, end=None, grain="range")
+        case "<=":
+            return "when", Interval(start=None, end=end, grain="range")
+        case "<":
+            return "when", Interval(start=None, end=start, grain="range")
+        case _:
+            return "when", Interval(start=start, end=end, grain="year", certainty=0.6)
+
+
 _OF: Final = "(of|comma|in|slash|dash)?"
 _DAY: Final = "(ordinal|number)"
 DATE_RULES: Final = (
@@ -316,23 +336,5 @@ DATE_RULES: Final = (
     Rule.of("(year_word|unit) of? year", _explicit_year),
     Rule.of("year_word (number|glued_number)", _fiscal),
     Rule.of("in? year era", _explicit_year),
-    Rule.of("comparison year", lambda tokens, clock: _compared(tokens)),
+    Rule.of("comparison year", _compared),
 )
-
-
-def _compared(tokens: Sequence[Token]) -> Made:
-    """Read "=2019", "> = 2019", "< 2019"."""
-    start = datetime(tokens[1].value, 1, 1)  # noqa: DTZ001 - wall clock
-    end = add(start, "year", 1)
-    sign = tokens[0].value.replace(" ", "")
-    match sign:
-        case ">=":
-            return "when", Interval(start=start, end=None, grain="range")
-        case ">":
-            return "when", Interval(start=end, end=None, grain="range")
-        case "<=":
-            return "when", Interval(start=None, end=end, grain="range")
-        case "<":
-            return "when", Interval(start=None, end=start, grain="range")
-        case _:
-            return "when", Interval(start=start, end=end, grain="year", certainty=0.6)

@@ -180,7 +180,23 @@ def _since(tokens: Sequence[Token], clock: Clock) -> Made:
 
 # The other words for "since" only fit what has begun.
 _FROM_ANY_DAY: Final = frozenset(
-    ["starting", "starting from", "starting on", "beginning on", "beginning from", "effective", "as early as", "a partir de", "a partir del", "à partir de", "à partir du", "dès", "vanaf", "ab", "ab dem"]
+    [
+        "starting",
+        "starting from",
+        "starting on",
+        "beginning on",
+        "beginning from",
+        "effective",
+        "as early as",
+        "a partir de",
+        "a partir del",
+        "à partir de",
+        "à partir du",
+        "dès",
+        "vanaf",
+        "ab",
+        "ab dem",
+    ]
 )
 
 

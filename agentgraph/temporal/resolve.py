@@ -11,7 +11,7 @@ from agentgraph.errors import InvalidInputError
 from agentgraph.temporal.dates import DATE_RULES
 from agentgraph.temporal.day_times import TIME_RULES
 from agentgraph.temporal.grammar import apply_rules
-from agentgraph.temporal.lexicon import english, vocabulary
+from agentgraph.temporal.lexicon import vocabulary
 from agentgraph.temporal.numbers import NUMBER_RULES
 from agentgraph.temporal.periods import Clock, Interval, Lean, absolute
 from agentgraph.temporal.ranges import RANGE_RULES
@@ -23,10 +23,12 @@ from agentgraph.temporal.window import Window, direction_of
 __all__ = ["resolve"]
 
 # Where the week begins on Sunday, and where 3/4 is 4 March. Source: Unicode CLDR 48, weekData and dateFormats.
-_SUNDAY_REGIONS: Final = frozenset(
-    ["AG", "AS", "BD", "BR", "BS", "BT", "BW", "BZ", "CA", "CO", "DM", "DO", "ET", "GT", "GU", "HK", "HN", "ID", "IL", "IN", "JM", "JP", "KE", "KH", "KR", "LA", "MH", "MM", "MO", "MT", "MX", "MZ", "NI", "NP", "PA", "PE", "PH", "PK", "PR", "PT", "PY", "SA", "SG", "SV", "TH", "TT", "TW", "UM", "US", "VE", "VI", "WS", "YE", "ZA", "ZW"]
+_SUNDAY: Final = (
+    "AG AS BD BR BS BT BW BZ CA CO DM DO ET GT GU HK HN ID IL IN JM JP KE KH KR LA MH MM MO MT MX MZ NI NP PA PE PH PK PR PT "
+    "PY SA SG SV TH TT TW UM US VE VI WS YE ZA ZW"
 )
-_MONTH_FIRST_REGIONS: Final = frozenset(["US", "PH", "CA", "PR", "GU", "UM", "VI", "AS", "MH"])
+_SUNDAY_REGIONS: Final = frozenset(_SUNDAY.split())
+_MONTH_FIRST_REGIONS: Final = frozenset({"US", "PH", "CA", "PR", "GU", "UM", "VI", "AS", "MH"})
 _MONTH_FIRST_LANGUAGES: Final = frozenset({"en", "zh", "ja", "ko"})
 _QUIET: Final = frozenset(
     {"other", "mark", "comma", "dash", "slash", "dot", "close", "and", "number", "article", "in", "of"}
@@ -87,7 +89,7 @@ def _lean(words: frozenset[str]) -> Lean:
     known = vocabulary()
     is_future = not words.isdisjoint(known.future)
     is_past = not words.isdisjoint(known.past) or any(
-        word.endswith("ed") and len(word) > 4 and word not in english.NOT_PAST for word in words
+        word.endswith("ed") and len(word) > 4 and word not in known.not_past for word in words
     )
     if is_past and (not is_future or "?" in words):
         return -1

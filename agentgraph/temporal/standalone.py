@@ -8,17 +8,13 @@ from typing import Final
 
 from agentgraph.temporal.dates import is_plain_day_month, pick_season, read_decimal, read_slashed
 from agentgraph.temporal.day_times import TimeOfDay
+from agentgraph.temporal.lexicon import vocabulary
 from agentgraph.temporal.periods import Clock, Interval, Partial, period
 from agentgraph.temporal.relative import as_interval
 from agentgraph.temporal.tokens import Token
 
 __all__ = ["stand_alone"]
 
-# Words with an everyday meaning or that are people's names: they need a preposition, or to be all that was said.
-_EVERYDAY: Final = frozenset(
-    "may march mar april june august jan dec sept jun sat sun mon wed fri mars mai abril marzo julio domingo lent advent "
-    "epiphany ascension holi maghi eid".split()
-)
 _BEFORE_A_DATE: Final = frozenset(
     {"in", "of", "from", "since", "until", "to", "between", "before", "after", "edge", "shift", "coming", "within"}
 )
@@ -28,7 +24,21 @@ _AFTER_A_DAY: Final = frozenset(
 _HABIT: Final = frozenset({"every", "each", "any", "cada", "chaque", "jeden", "elke", "iedere", "per"})
 _PUNCTUATION: Final = frozenset({"mark", "comma", "dot", "close", "dash", "slash", "plus", "comparison"})
 _CANDIDATES: Final = frozenset(
-    "when month weekday holiday ordinal year slash_md dot_md number time decade_name season unit".split()
+    [
+        "when",
+        "month",
+        "weekday",
+        "holiday",
+        "ordinal",
+        "year",
+        "slash_md",
+        "dot_md",
+        "number",
+        "time",
+        "decade_name",
+        "season",
+        "unit",
+    ]
 )
 _IN_YEAR: Final = frozenset({"in", "during", "throughout", "en", "em", "im", "for", "by", "no"})
 
@@ -50,15 +60,13 @@ def stand_alone(tokens: Sequence[Token], clock: Clock) -> Iterator[tuple[Token, 
             yield token, interval
 
 
-def _read(
-    token: Token, before: Token | None, after: Token | None, clock: Clock, *, is_all: bool
-) -> Interval | None:
+def _read(token: Token, before: Token | None, after: Token | None, clock: Clock, *, is_all: bool) -> Interval | None:
     if token.kind == "when":
         return as_interval(token, clock)
     is_led = before is not None and before.kind in _BEFORE_A_DATE
     if before is not None and before.text in _HABIT:
         return None
-    if token.text in _EVERYDAY and not is_led and not is_all:
+    if token.text in vocabulary().everyday and not is_led and not is_all:
         return None
     match token.kind:
         case "month" | "holiday":
@@ -92,9 +100,7 @@ def _read(
             return None
 
 
-def _day_of_month(
-    token: Token, after: Token | None, clock: Clock, *, is_all: bool, is_led: bool
-) -> Interval | None:
+def _day_of_month(token: Token, after: Token | None, clock: Clock, *, is_all: bool, is_led: bool) -> Interval | None:
     """Read "the 21st", not "the 21st floor" nor "the first"."""
     is_digits = token.text[:1].isdigit()
     if not isinstance(token.value, int) or not 1 <= token.value <= 31:

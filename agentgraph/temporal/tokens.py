@@ -217,9 +217,7 @@ _WORD_KINDS: Final = frozenset({"word", "unspaced", "ordinal_digits", "unspaced_
 _NOISE: Final = frozenset({"other", "mark"})
 
 
-def _meanings(
-    raw: list[Raw], at: int, language: str, text: str, *, counted: bool
-) -> tuple[list[Entry], int, int]:
+def _meanings(raw: list[Raw], at: int, language: str, text: str, *, counted: bool) -> tuple[list[Entry], int, int]:
     """Look up the longest phrase or the word at `at`; return its meanings, how many raw words it takes, what to skip."""
     known = vocabulary()
     kind, word, start, end = raw[at]

@@ -8,7 +8,13 @@ from agentgraph.temporal.lexicon.vocabulary import Words
 
 CODE: Final = "nl"
 WORDS: Final[Words] = {
-    "relative_day": {-2: "eergisteren", -1: "gisteren", 0: "vandaag", 1: "morgen", 2: "overmorgen"},
+    "relative_day": {
+        -2: "eergisteren",
+        -1: "gisteren",
+        0: "vandaag",
+        1: "morgen",
+        2: "overmorgen",
+    },
     "now": {0: "nu"},
     "shift": {
         -1: "vorige|vorig|afgelopen|laatste",
@@ -50,8 +56,21 @@ WORDS: Final[Words] = {
         11: "november",
         12: "december",
     },
-    "weekday": {0: "maandag", 1: "dinsdag", 2: "woensdag", 3: "donderdag", 4: "vrijdag", 5: "zaterdag", 6: "zondag"},
-    "season": {0: "lente|voorjaar", 1: "zomer", 2: "herfst|najaar", 3: "winter"},
+    "weekday": {
+        0: "maandag",
+        1: "dinsdag",
+        2: "woensdag",
+        3: "donderdag",
+        4: "vrijdag",
+        5: "zaterdag",
+        6: "zondag",
+    },
+    "season": {
+        0: "lente|voorjaar",
+        1: "zomer",
+        2: "herfst|najaar",
+        3: "winter",
+    },
     "part": {
         "morning": "ochtend|'s ochtends|ochtends|voormiddag|vanochtends",
         "noon": "middaguur",
@@ -66,7 +85,10 @@ WORDS: Final[Words] = {
         "morning": "vanochtend|vanmorgen",
         "afternoon": "vanmiddag",
     },
-    "last_night": {"evening": "gisteravond", "night": "gisternacht"},
+    "last_night": {
+        "evening": "gisteravond",
+        "night": "gisternacht",
+    },
     "number": {
         1: "een|één",
         2: "twee|paar|een paar",
@@ -109,12 +131,15 @@ WORDS: Final[Words] = {
     },
 }
 CUES: Final = (
-    "de het een en ik je jij hij zij wij we van op is niet dat die wat waar wanneer hoe met voor mijn ben was heb heeft "
-    "hebben zijn gekocht gegaan gedaan deed ging had er naar ook maar om te vergadering afspraak gesproken hebt"
+    "de het een en ik je jij hij zij wij we van op is niet dat die wat waar wanneer hoe met voor mijn ben was heb "
+    "heeft hebben zijn gekocht gegaan gedaan deed ging had er naar ook maar om te vergadering afspraak gesproken "
+    "hebt"
 )
-PAST: Final = frozenset(["was", "waren", "had", "ging", "gekocht", "gegaan", "gedaan", "deed", "heb", "gesproken", "gezegd"])
-FUTURE: Final = frozenset(["zal", "zullen", "ga", "gaan", "wil"])
+PAST: Final = "deed gedaan gegaan gekocht gesproken gezegd ging had heb waren was"
+FUTURE: Final = "ga gaan wil zal zullen"
+EVERYDAY: Final = ""
 WEAK: Final = (
-    "morgen|over|week|weekend|begin|half|een|de|het|van|en|in|op|om|na|voor|tot|terug|later|elf|acht|winter|midden|paar|"
-    "mei|juni|juli|september|november|december|april|vier|nu|jaren|eeuw|dag|uur|middag|avond|enige|eind|laatste|medio"
+    "morgen|over|week|weekend|begin|half|een|de|het|van|en|in|op|om|na|voor|tot|terug|later|elf|acht|winter|midden|"
+    "paar|mei|juni|juli|september|november|december|april|vier|nu|jaren|eeuw|dag|uur|middag|avond|enige|eind|"
+    "laatste|medio"
 )

@@ -21,7 +21,10 @@ WORDS: Final[Words] = {
         -1: "dernière|dernier|dernières|derniers|derniere|dernieres",
         1: "prochain|prochaine|prochains|prochaines",
     },
-    "shift_after": {-1: "passé|passée|passe|précédent|précédente", 1: "suivant|suivante|qui vient"},
+    "shift_after": {
+        -1: "passé|passée|passe|précédent|précédente",
+        1: "suivant|suivante|qui vient",
+    },
     "unit": {
         "second": "secondes",
         "minute": "minute|minutes",
@@ -58,8 +61,21 @@ WORDS: Final[Words] = {
         11: "novembre",
         12: "décembre|decembre|déc",
     },
-    "weekday": {0: "lundi", 1: "mardi", 2: "mercredi", 3: "jeudi", 4: "vendredi", 5: "samedi", 6: "dimanche"},
-    "season": {0: "printemps", 1: "été", 2: "automne", 3: "hiver|l'hiver"},
+    "weekday": {
+        0: "lundi",
+        1: "mardi",
+        2: "mercredi",
+        3: "jeudi",
+        4: "vendredi",
+        5: "samedi",
+        6: "dimanche",
+    },
+    "season": {
+        0: "printemps",
+        1: "été",
+        2: "automne",
+        3: "hiver|l'hiver",
+    },
     "part": {
         "morning": "matin|matinée|du matin|au matin",
         "noon": "midi",
@@ -68,8 +84,15 @@ WORDS: Final[Words] = {
         "night": "nuit",
         "midnight": "minuit",
     },
-    "tonight": {"night": "cette nuit", "evening": "ce soir"},
-    "last_night": {"evening": "hier soir", "morning": "hier matin", "afternoon": "hier après-midi"},
+    "tonight": {
+        "night": "cette nuit",
+        "evening": "ce soir",
+    },
+    "last_night": {
+        "evening": "hier soir",
+        "morning": "hier matin",
+        "afternoon": "hier après-midi",
+    },
     "number": {
         1: "un|une",
         2: "deux|une paire de",
@@ -113,14 +136,16 @@ WORDS: Final[Words] = {
     },
 }
 CUES: Final = (
-    "le les une un des est et que qui je tu il elle nous vous ils de du dans pour pas au aux sur avec mon ma mes son ses ai "
-    "était étais suis sont été avons avez ont fait quoi quand où comment c'est j'ai qu'est-ce ce ne se parlé acheté vu allé "
-    "réunion rendez-vous l'an d'été"
+    "le les une un des est et que qui je tu il elle nous vous ils de du dans pour pas au aux sur avec mon ma mes "
+    "son ses ai était étais suis sont été avons avez ont fait quoi quand où comment c'est j'ai qu'est-ce ce ne se "
+    "parlé acheté vu allé réunion rendez-vous l'an d'été"
 )
-PAST: Final = frozenset(["était", "étais", "étions", "ai", "fait", "acheté", "parlé", "vu", "allé", "dit", "passé", "mangé", "avons"])
-FUTURE: Final = frozenset(["vais", "va", "allons", "sera", "ferai", "irai", "veux"])
+PAST: Final = "acheté ai allé avons dit fait mangé parlé passé vu étais était étions"
+FUTURE: Final = "allons ferai irai sera va vais veux"
+EVERYDAY: Final = "mars mai"
 WEAK: Final = (
-    "hier|mars|mai|an|ans|ce|cette|ces|cet|un|une|six|sept|dix|neuf|le|la|les|de|du|de la|en|au|à|et|mi|fin|dernier|passe|été|"
-    "minute|minutes|jour|avant|weekend|week end|week-end|midi|noel|trimestre|semestre|cinq|onze|voilà|voici|dans|soir|nuit|"
-    "mois|premier|août|aout|juin|siècle|entre|depuis|suivant|réveillon|d'|l'|minuit|automne|matin|fin de|semestres"
+    "hier|mars|mai|an|ans|ce|cette|ces|cet|un|une|six|sept|dix|neuf|le|la|les|de|du|de la|en|au|à|et|mi|fin|"
+    "dernier|passe|été|minute|minutes|jour|avant|weekend|week end|week-end|midi|noel|trimestre|semestre|cinq|onze|"
+    "voilà|voici|dans|soir|nuit|mois|premier|août|aout|juin|siècle|entre|depuis|suivant|réveillon|d'|l'|minuit|"
+    "automne|matin|fin de|semestres"
 )

@@ -8,7 +8,13 @@ from agentgraph.temporal.lexicon.vocabulary import Words
 
 CODE: Final = "de"
 WORDS: Final[Words] = {
-    "relative_day": {-2: "vorgestern", -1: "gestern", 0: "heute", 1: "morgen", 2: "übermorgen|uebermorgen"},
+    "relative_day": {
+        -2: "vorgestern",
+        -1: "gestern",
+        0: "heute",
+        1: "morgen",
+        2: "übermorgen|uebermorgen",
+    },
     "now": {0: "jetzt"},
     "shift": {
         -1: "letzte|letzten|letzter|letztes|letztem|vorige|vorigen|voriges|vorigem|voriger|vergangene|vergangenen|"
@@ -63,7 +69,12 @@ WORDS: Final[Words] = {
         5: "samstag|sonnabend",
         6: "sonntag",
     },
-    "season": {0: "frühling|frühjahr", 1: "sommer", 2: "herbst", 3: "winter"},
+    "season": {
+        0: "frühling|frühjahr",
+        1: "sommer",
+        2: "herbst",
+        3: "winter",
+    },
     "part": {
         "morning": "früh|vormittag|vormittags|morgens|am morgen",
         "noon": "mittag|mittags",
@@ -72,7 +83,11 @@ WORDS: Final[Words] = {
         "night": "nacht|nachts",
         "midnight": "mitternacht",
     },
-    "tonight": {"evening": "heute abend", "night": "heute nacht", "morning": "heute morgen|heute früh"},
+    "tonight": {
+        "evening": "heute abend",
+        "night": "heute nacht",
+        "morning": "heute morgen|heute früh",
+    },
     "number": {
         1: "ein|eine|einem|einer|einen|eins",
         2: "zwei|paar|ein paar|einem paar",
@@ -120,14 +135,16 @@ WORDS: Final[Words] = {
     },
 }
 CUES: Final = (
-    "der die das den dem ein eine ich du er sie wir ihr und ist nicht mit für auf von zu im am hier was wann wo wie war habe "
-    "hat haben gekauft gegangen gemacht gesprochen mein meine bin sind waren wurde hatte ging kaufte sagte termin treffen uns "
-    "mich über auch passiert"
+    "der die das den dem ein eine ich du er sie wir ihr und ist nicht mit für auf von zu im am hier was wann wo "
+    "wie war habe hat haben gekauft gegangen gemacht gesprochen mein meine bin sind waren wurde hatte ging kaufte "
+    "sagte termin treffen uns mich über auch passiert"
 )
-PAST: Final = frozenset(["war", "waren", "hatte", "ging", "gekauft", "gegangen", "gemacht", "gesprochen", "sagte", "habe", "haben", "hat", "wurde"])
-FUTURE: Final = frozenset(["werde", "wird", "werden", "will", "möchte"])
+PAST: Final = "gegangen gekauft gemacht gesprochen ging habe haben hat hatte sagte war waren wurde"
+FUTURE: Final = "möchte werde werden will wird"
+EVERYDAY: Final = ""
 WEAK: Final = (
-    "morgen|in|im|am|an|um|zu|ab|vor|nach|von|vom|die|das|der|den|dem|des|ein|eine|acht|elf|vier|tag|mai|april|august|september|"
-    "november|juni|juli|winter|minute|paar|bis|jahr|ende|mitte|herbst|okt|dez|einen|einem|einer|abend|nacht|mittag|nikolaus|"
-    "anfang|beginn|früh|folgende|herbst|und|seit|diese|dieser|silvester|sommer|uhr|neun|rosenmontag"
+    "morgen|in|im|am|an|um|zu|ab|vor|nach|von|vom|die|das|der|den|dem|des|ein|eine|acht|elf|vier|tag|mai|april|"
+    "august|september|november|juni|juli|winter|minute|paar|bis|jahr|ende|mitte|herbst|okt|dez|einen|einem|einer|"
+    "abend|nacht|mittag|nikolaus|anfang|beginn|früh|folgende|herbst|und|seit|diese|dieser|silvester|sommer|uhr|"
+    "neun|rosenmontag"
 )

@@ -56,7 +56,12 @@ WORDS: Final[Words] = {
         5: "土曜日|土曜",
         6: "日曜日|日曜",
     },
-    "season": {0: "春", 1: "夏", 2: "秋", 3: "冬"},
+    "season": {
+        0: "春",
+        1: "夏",
+        2: "秋",
+        3: "冬",
+    },
     "part": {
         "morning": "朝|午前",
         "noon": "正午",
@@ -65,9 +70,23 @@ WORDS: Final[Words] = {
         "night": "夜|晩",
         "midnight": "真夜中",
     },
-    "tonight": {"morning": "今朝", "night": "今夜|今晩"},
+    "tonight": {
+        "morning": "今朝",
+        "night": "今夜|今晩",
+    },
     "last_night": {"night": "昨夜|昨晩|ゆうべ"},
-    "number": {1: "一", 2: "二", 3: "三|数", 4: "四", 5: "五", 6: "六", 7: "七", 8: "八", 9: "九", 10: "十"},
+    "number": {
+        1: "一",
+        2: "二",
+        3: "三|数",
+        4: "四",
+        5: "五",
+        6: "六",
+        7: "七",
+        8: "八",
+        9: "九",
+        10: "十",
+    },
     "oclock": {0: "時"},
     "of": {0: "の"},
     "to": {0: "から|まで"},
@@ -79,6 +98,7 @@ WORDS: Final[Words] = {
     },
 }
 CUES: Final = "は が を に で た だ の と も か し て い る ま す な"
-PAST: Final = frozenset(["た"])
-FUTURE: Final = frozenset([])
+PAST: Final = "た"
+FUTURE: Final = ""
+EVERYDAY: Final = ""
 WEAK: Final = "前|後|一|二|三|四|五|六|七|八|九|十|数|日|年|分|春|夏|秋|冬|朝|夜|晩|の|この|ここ|から|まで"

@@ -21,7 +21,11 @@ WORDS: Final[Words] = {
         0: "este|esta|estes|estas|neste|nesta|nestes|nestas|deste|desta",
     },
     "shift_either": {1: "próximo|próxima|próximos|próximas|proximo|proxima"},
-    "shift_after": {-1: "passada|passado|anterior", 1: "que vem|seguinte", -2: "retrasado|retrasada"},
+    "shift_after": {
+        -1: "passada|passado|anterior",
+        1: "que vem|seguinte",
+        -2: "retrasado|retrasada",
+    },
     "unit": {
         "second": "segundos",
         "minute": "minuto|minutos",
@@ -68,7 +72,12 @@ WORDS: Final[Words] = {
         5: "sábado|sabado",
         6: "domingo",
     },
-    "season": {0: "primavera", 1: "verão", 2: "outono", 3: "inverno"},
+    "season": {
+        0: "primavera",
+        1: "verão",
+        2: "outono",
+        3: "inverno",
+    },
     "part": {
         "morning": "de manhã|da manhã|pela manhã|manhã",
         "noon": "meio-dia|meio dia",
@@ -102,7 +111,6 @@ WORDS: Final[Words] = {
     "the": {0: "o|a|os|as"},
     "of": {0: "de|do|da"},
     "in": {0: "em|no|na|nos|nas|durante|dentro de|daqui a|às"},
-    "from": {},
     "since": {0: "a partir de|desde|desde o|desde a"},
     "between": {0: "entre"},
     "to": {0: "até|a|ao"},
@@ -121,13 +129,16 @@ WORDS: Final[Words] = {
     },
 }
 CUES: Final = (
-    "o os as um uma que de do da das em no na e é eu você ele ela nós eles meu minha por para com não foi era fiz fez "
-    "comprei comprou disse está estou são fomos vi vou vamos me se quando onde como falamos aconteceu reunião tenho fui"
+    "o os as um uma que de do da das em no na e é eu você ele ela nós eles meu minha por para com não foi era fiz "
+    "fez comprei comprou disse está estou são fomos vi vou vamos me se quando onde como falamos aconteceu reunião "
+    "tenho fui"
 )
-PAST: Final = frozenset(["foi", "era", "fiz", "fez", "fizemos", "comprei", "comprou", "disse", "fui", "vi", "falamos", "aconteceu", "estive", "comi"])
-FUTURE: Final = frozenset(["vou", "vamos", "vai", "será", "farei", "quero"])
+PAST: Final = "aconteceu comi comprei comprou disse era estive falamos fez fiz fizemos foi fui vi"
+FUTURE: Final = "farei quero será vai vamos vou"
+EVERYDAY: Final = "domingo"
 WEAK: Final = (
-    "este|esta|hora|horas|dia|dias|mes|ano|anos|minuto|tarde|noite|um|uma|uns|tres|o|a|os|as|de|do|da|em|no|na|nos|nas|e|ao|"
-    "faz|natal|segunda|terça|quarta|quinta|sexta|passado|passada|anterior|seguinte|desde|entre|dez|onze|seis|abril|"
-    "durante|julho|carnaval|trimestre|semestre|atras|agora|sete|nove|manhã|verão|primavera|segundos|oito|desta|deste"
+    "este|esta|hora|horas|dia|dias|mes|ano|anos|minuto|tarde|noite|um|uma|uns|tres|o|a|os|as|de|do|da|em|no|na|nos|"
+    "nas|e|ao|faz|natal|segunda|terça|quarta|quinta|sexta|passado|passada|anterior|seguinte|desde|entre|dez|onze|"
+    "seis|abril|durante|julho|carnaval|trimestre|semestre|atras|agora|sete|nove|manhã|verão|primavera|segundos|"
+    "oito|desta|deste"
 )

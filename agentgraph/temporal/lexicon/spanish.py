@@ -22,7 +22,11 @@ WORDS: Final[Words] = {
         1: "siguientes",
     },
     "shift_either": {1: "próximo|próxima|próximos|próximas|proximo|proxima|proximos|proximas"},
-    "shift_after": {-1: "pasada|pasado|anterior", 1: "que viene|siguiente|entrante", -2: "antepasado|antepasada"},
+    "shift_after": {
+        -1: "pasada|pasado|anterior",
+        1: "que viene|siguiente|entrante",
+        -2: "antepasado|antepasada",
+    },
     "unit": {
         "second": "segundos",
         "minute": "minuto|minutos",
@@ -69,7 +73,12 @@ WORDS: Final[Words] = {
         5: "sábado|sabado",
         6: "domingo",
     },
-    "season": {0: "primavera", 1: "verano", 2: "otoño", 3: "invierno"},
+    "season": {
+        0: "primavera",
+        1: "verano",
+        2: "otoño",
+        3: "invierno",
+    },
     "part": {
         "morning": "por la mañana|de la mañana|en la mañana",
         "noon": "mediodía|mediodia",
@@ -77,7 +86,11 @@ WORDS: Final[Words] = {
         "night": "por la noche|de la noche|en la noche|noche",
         "midnight": "medianoche",
     },
-    "tonight": {"night": "esta noche|hoy por la noche", "morning": "esta mañana", "afternoon": "esta tarde"},
+    "tonight": {
+        "night": "esta noche|hoy por la noche",
+        "morning": "esta mañana",
+        "afternoon": "esta tarde",
+    },
     "last_night": {"night": "anoche|ayer por la noche"},
     "number": {
         1: "uno|un|una",
@@ -99,7 +112,6 @@ WORDS: Final[Words] = {
     "the": {0: "el|la|los|las"},
     "of": {0: "de|del|de la"},
     "in": {0: "en|durante|dentro de|en el|en la|al|a las|a la"},
-    "from": {},
     "since": {0: "a partir de|a partir del|desde|desde el|desde la"},
     "between": {0: "entre"},
     "to": {0: "hasta|a"},
@@ -122,16 +134,16 @@ WORDS: Final[Words] = {
     },
 }
 CUES: Final = (
-    "el los las una un que de del en y es por con para mi mis tu su se lo qué cuándo cuando dónde donde cómo fue era hice "
-    "hizo compré compró dije dijo no sí está estoy soy eres fui fuimos vi voy vamos me te nos hablamos hicimos pasó tengo "
-    "la reunión al cita compre"
+    "el los las una un que de del en y es por con para mi mis tu su se lo qué cuándo cuando dónde donde cómo fue "
+    "era hice hizo compré compró dije dijo no sí está estoy soy eres fui fuimos vi voy vamos me te nos hablamos "
+    "hicimos pasó tengo la reunión al cita compre"
 )
-PAST: Final = frozenset(
-    ["fue", "era", "eran", "hice", "hizo", "hicimos", "compré", "compró", "dije", "dijo", "fui", "vi", "vio", "hablamos", "pasó", "estuve", "estuvo", "comí"]
-)
-FUTURE: Final = frozenset(["voy", "vamos", "va", "será", "haré", "tendré", "iré", "quiero"])
+PAST: Final = "compré compró comí dije dijo era eran estuve estuvo fue fui hablamos hice hicimos hizo pasó vi vio"
+FUTURE: Final = "haré iré quiero será tendré va vamos voy"
+EVERYDAY: Final = "abril marzo julio domingo"
 WEAK: Final = (
-    "este|esta|estos|estas|un|una|uno|dos|tres|unos|unas|once|mes|hora|tarde|noche|a|el|la|los|las|de|del|de la|en|al|y|a la|"
-    "desde|entre|tras|domingo|pascua|mayo|final de|fin de|en el|en la|pasado|pasada|anterior|seis|siete|pasados|pasadas|"
-    "ultima|ultimo|trimestre|semestre|dia|dias|martes|marzo|diez|minuto|segundos|siglo|siglos|navidad"
+    "este|esta|estos|estas|un|una|uno|dos|tres|unos|unas|once|mes|hora|tarde|noche|a|el|la|los|las|de|del|de la|en|"
+    "al|y|a la|desde|entre|tras|domingo|pascua|mayo|final de|fin de|en el|en la|pasado|pasada|anterior|seis|siete|"
+    "pasados|pasadas|ultima|ultimo|trimestre|semestre|dia|dias|martes|marzo|diez|minuto|segundos|siglo|siglos|"
+    "navidad"
 )

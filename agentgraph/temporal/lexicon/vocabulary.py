@@ -6,6 +6,7 @@ A language module holds:
 - `WORDS`: kind of word -> value -> the words, separated by `|`. A word may be a phrase.
 - `CUES`: common words that tell the language apart; they mean no time.
 - `PAST` and `FUTURE`: verbs that tell whether the speaker looks back or ahead.
+- `EVERYDAY`: words with another meaning, and people's names: alone they name no time.
 - `WEAK`: words of `WORDS` that other languages use too: they count only in a text of this language.
 """
 
@@ -44,7 +45,9 @@ class Vocabulary:
         phrases: First two words of a phrase -> (the whole phrase's words, meanings), the longest first.
         cues: Common word -> the languages it speaks for.
         unspaced: Words of languages written without spaces, the longest first.
-        past: Words by which a speaker looks back; `future`: ahead.
+        past: Words by which a speaker looks back; `not_past`: words in -ed by which none does.
+        future: Words by which a speaker looks ahead.
+        everyday: Words that name no time alone.
     """
 
     words: Mapping[str, tuple[Entry, ...]]
@@ -53,6 +56,8 @@ class Vocabulary:
     unspaced: tuple[str, ...]
     past: frozenset[str]
     future: frozenset[str]
+    everyday: frozenset[str]
+    not_past: frozenset[str]
 
 
 @cache
@@ -62,13 +67,15 @@ def vocabulary() -> Vocabulary:
     cues: dict[str, list[str]] = {}
     past: set[str] = set()
     future: set[str] = set()
+    everyday: set[str] = set()
     for name in _LANGUAGES:
         module = import_module(f"agentgraph.temporal.lexicon.{name}")
         code: str = module.CODE
         words: Words = module.WORDS
         weak = frozenset(module.WEAK.split("|"))
-        past |= module.PAST
-        future |= module.FUTURE
+        past.update(module.PAST.split())
+        future.update(module.FUTURE.split())
+        everyday.update(module.EVERYDAY.split())
         for cue in module.CUES.split():
             cues.setdefault(cue, []).append(code)
         for kind, by_value in words.items():
@@ -88,6 +95,8 @@ def vocabulary() -> Vocabulary:
         unspaced=tuple(sorted((w for w in meanings if _is_unspaced(w)), key=len, reverse=True)),
         past=frozenset(past),
         future=frozenset(future),
+        everyday=frozenset(everyday),
+        not_past=frozenset(import_module(f"{__package__}.english").NOT_PAST.split()),
     )
 
 
