@@ -419,7 +419,7 @@ class AgentGraph:
             include_memories=remembers,
             stream=request.stream,
             max_turns=settings.max_turns,
-            inline_writing=self._worker is None,
+            inline_writing=self._worker is None and self._memories is not None,
         )
 
     def _parameters(self, request: RunRequest) -> Mapping[str, Any]:

@@ -1,4 +1,7 @@
-"""Where the graph goes next, as plain functions of state and context."""
+"""Where the graph goes next, as functions of state and context.
+
+They await nothing and are async all the same: LangGraph would hand plain functions to a thread pool.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from agentgraph.graph.state import AgentState
 __all__ = ["after_model", "after_tools"]
 
 
-def after_model(state: AgentState, runtime: Runtime[RunContext]) -> Literal["execute_tools", "write_memory", "__end__"]:
+async def after_model(state: AgentState, runtime: Runtime[RunContext]) -> Literal["execute_tools", "write_memory", "__end__"]:
     """Run the server tools that were called; the caller runs its own, and a plain answer ends the turn."""
     server_calls, _ = _calls(state, runtime.context)
     return "execute_tools" if server_calls else _finish(runtime.context)
 
 
-def after_tools(state: AgentState, runtime: Runtime[RunContext]) -> Literal["call_model", "write_memory", "__end__"]:
+async def after_tools(state: AgentState, runtime: Runtime[RunContext]) -> Literal["call_model", "write_memory", "__end__"]:
     """Let the model read the results, unless it waits for results only the caller can bring."""
     _, client_calls = _calls(state, runtime.context)
     return _finish(runtime.context) if client_calls else "call_model"

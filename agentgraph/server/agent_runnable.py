@@ -149,9 +149,12 @@ class AgentRunnable(Runnable[Any, AIMessage]):
             yield piece
 
     async def _answer(
-        self, input: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
-    ) -> AIMessage:  # noqa: A002, ARG002
-        request = request_of(input, config.get("configurable", {}))
+        self,
+        conversation: Any,
+        run_manager: AsyncCallbackManagerForChainRun,  # noqa: ARG002
+        config: RunnableConfig,
+    ) -> AIMessage:
+        request = request_of(conversation, config.get("configurable", {}))
         _step_out_of_the_callers_run()
         return _message(await self._app.run(request.streaming(wanted=False)))
 
@@ -198,8 +201,10 @@ class ChatAnswerRunnable(AgentRunnable):
         """Text."""
         return str
 
-    async def _answer(self, input: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Any:  # noqa: A002
-        return str((await super()._answer(input, run_manager, config)).text)
+    async def _answer(
+        self, conversation: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
+    ) -> Any:
+        return str((await super()._answer(conversation, run_manager, config)).text)
 
     async def _pieces(
         self, inputs: AsyncIterator[Any], run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig

@@ -1,9 +1,9 @@
 """The engine: rules over token kinds, applied stage by stage, each pass linear in the number of tokens.
 
-A rule's pattern is written in kinds (`"shift unit"`, `"month comma? ordinal"`); every kind is one letter, so a text is a
+A rule's pattern is written in kinds (`"shift unit"`, `"month comma? ordinal"`). Every kind is one letter, so a text is a
 short string and a rule a compiled regular expression over it. What a rule matches becomes one token of a new kind, which
-later rules build on: numbers, then dates, then whole expressions, then ranges. Repeats are bounded, so nothing backtracks
-far, and a rule whose obligatory kinds are absent costs one set comparison.
+later rules build on: numbers, then dates, then whole expressions, then ranges. Repeats are bounded, so nothing
+backtracks far, and a rule whose obligatory kinds are absent costs one set comparison.
 """
 
 from __future__ import annotations

@@ -141,9 +141,8 @@ def _lend(first: Partial, last: Partial) -> tuple[Partial, Partial]:
             return first, last
         if first.day <= last.day:
             first = replace(first, month=last.month, year=last.year)
-    elif last.month is None and first.month is not None and last.day is not None and last.year is None:
-        if first.day is not None and last.day >= first.day:
-            last = replace(last, month=first.month, year=first.year)
+    elif first.month is not None and last.month is None and last.year is None and _is_later_day(first, last):
+        last = replace(last, month=first.month, year=first.year)
     if first.year is None and last.year is not None and first.month is not None and last.month is not None:
         earlier = (first.month, first.day or 0) > (last.month, last.day or 31)
         first = replace(first, year=last.year - 1 if earlier else last.year)
@@ -151,6 +150,10 @@ def _lend(first: Partial, last: Partial) -> tuple[Partial, Partial]:
         later = (last.month, last.day or 31) < (first.month, first.day or 0)
         last = replace(last, year=first.year + 1 if later else first.year)
     return first, last
+
+
+def _is_later_day(first: Partial, last: Partial) -> bool:
+    return first.day is not None and last.day is not None and last.day >= first.day
 
 
 def _fill_after(part: Partial, start: Interval | None, clock: Clock) -> Interval | None:
@@ -180,23 +183,8 @@ def _since(tokens: Sequence[Token], clock: Clock) -> Made:
 
 # The other words for "since" only fit what has begun.
 _FROM_ANY_DAY: Final = frozenset(
-    [
-        "starting",
-        "starting from",
-        "starting on",
-        "beginning on",
-        "beginning from",
-        "effective",
-        "as early as",
-        "a partir de",
-        "a partir del",
-        "à partir de",
-        "à partir du",
-        "dès",
-        "vanaf",
-        "ab",
-        "ab dem",
-    ]
+    {"starting", "starting from", "starting on", "beginning on", "beginning from", "effective", "as early as"}
+    | {"a partir de", "a partir del", "à partir de", "à partir du", "dès", "vanaf", "ab", "ab dem"}
 )
 
 

@@ -43,17 +43,22 @@ _BEFORE: Final = r"(?<![\d.:/])(?<!\d[-,])"
 _AFTER: Final = r"(?![\d])(?![-/.:,]\d)"
 _DATE: Final = rf"""
     (?P<ymd>{_BEFORE}\d{{4}}(?P<ymd_sep>[-/.])\d{{1,2}}(?P=ymd_sep)\d{{1,2}}(?:T(?=\d\d:))?(?!\d)(?![-/.]\d))
-  | (?P<dmy>{_BEFORE}\d{{1,2}}(?P<dmy_sep>[-/.])\d{{1,2}}(?:(?P=dmy_sep)|(?<=/\d\d),\ ?|(?<=/\d),\ ?)(?:\d{{4}}|\d{{2}}){_AFTER})
+  | (?P<dmy>{_BEFORE}\d{{1,2}}(?P<dmy_sep>[-/.])\d{{1,2}}
+      (?:(?P=dmy_sep)|(?<=/\d\d),\ ?|(?<=/\d),\ ?)(?:\d{{4}}|\d{{2}}){_AFTER})
   | (?P<dmy_dots>(?<![\d.:/])\d{{1,2}}\.\d{{1,2}}\.\d{{4}}{_AFTER})
-  | (?P<ymd8>(?<![\w.,:/])(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?![\d,:/])|(?<=[a-z]-)(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?![\d,:/]))
+  | (?P<ymd8>(?:(?<![\w.,:/])|(?<=[a-z]-))(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?![\d,:/]))
   | (?P<yspace>{_BEFORE}(?:19|20)\d\d\ (?:0?[1-9]|1[0-2])\ (?:0[1-9]|[12]\d|3[01])(?![\d\w:.,/-]\d))
   | (?P<ym>{_BEFORE}(?:1[5-9]|20)\d\d\ ?[-/]\ ?(?:0?[1-9]|1[0-2])(?!\d)(?!\ ?[-/:.,]\ ?\d)(?!\ +[^\W\d]))
   | (?P<my>(?<![\d.:/,-])(?:0?[1-9]|1[0-2])[-/](?:1[5-9]|20)\d\d(?!\d)(?!\ ?[-/:.]\d))
   | (?P<cjk>\d{{4}}年(?:\ ?\d{{1,2}}月(?:\ ?\d{{1,2}}[日号號])?)?|(?<!\d)\d{{1,2}}月(?:\d{{1,2}}[日号號])?)
   | (?P<slash_md>(?:(?<![\w.:/-])|(?<=/\d-)|(?<=/\d\d-))\d{{1,2}}/\d{{1,2}}(?![\d\w/:])(?![.]\d)(?!%))
   | (?P<dot_md>(?<![\w.:/-])\d{{1,2}}\.(?:0?[1-9]|1[0-2])\.(?![\d\w]))
-  | (?P<clock>(?<![\w.:/,-])(?:[01]?\d|2[0-4])(?:(?::[0-5]\d(?::[0-5]\d)?)?\ ?(?:[ap]\.\ ?m\.|[ap]\.?m\b)|(?:[ap]|h)\b(?![.'’])|:[0-5]\d(?::[0-5]\d(?:\.\d{{1,6}})?)?(?:Z|[+-]\d\d:?\d\d)?(?![\d:])|h[0-5]\d\b)
-      |(?<=\dT)\d\d:\d\d(?::\d\d(?:\.\d{{1,6}})?)?(?:Z|[+-]\d\d:?\d\d)?(?![\d:]))
+  | (?P<clock>(?<![\w.:/,-])(?:[01]?\d|2[0-4])(?:
+          (?::[0-5]\d(?::[0-5]\d)?)?\ ?(?:[ap]\.\ ?m\.|[ap]\.?m\b)
+        | (?:[ap]|h)\b(?![.'’])
+        | :[0-5]\d(?::[0-5]\d(?:\.\d{{1,6}})?)?(?:Z|[+-]\d\d:?\d\d)?(?![\d:])
+        | h[0-5]\d\b
+      ) | (?<=\dT)\d\d:\d\d(?::\d\d(?:\.\d{{1,6}})?)?(?:Z|[+-]\d\d:?\d\d)?(?![\d:]))
   | (?P<decade>(?<![\w.,-])(?:(?:1[5-9]|20)\d0['’]?s|['’]?[2-9]0['’]?s)\b)
   | (?P<quarter>(?<!\w)(?:\d{{4}}|\d{{2}})?[qh][1-4](?:[/-]?\d{{4}})?(?!\w))
   | (?P<ordinal_digits>(?<![\w.,:/])\d{{1,3}}(?:st|nd|rd|th|º|ª|er)\b)
@@ -69,7 +74,8 @@ def _lexer() -> re.Pattern[str]:
     rest = rf"""
   | (?P<unspaced>{unspaced})
   | (?P<unspaced_other>[\u3040-\u30ff\u3400-\u9fff])
-  | (?P<word>(?:[ap]\.m\.?|a\.d\.)(?!\w)|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+(?:['’][^\W\d_\u3040-\u30ff\u3400-\u9fff]+)*['’]?)
+  | (?P<word>(?:[ap]\.m\.?|a\.d\.)(?!\w)
+      |[^\W\d_\u3040-\u30ff\u3400-\u9fff]+(?:['’][^\W\d_\u3040-\u30ff\u3400-\u9fff]+)*['’]?)
   | (?P<mark>[^\w\s]|_)
 """
     return re.compile(_DATE + rest, re.VERBOSE | re.IGNORECASE)
@@ -218,7 +224,7 @@ _NOISE: Final = frozenset({"other", "mark"})
 
 
 def _meanings(raw: list[Raw], at: int, language: str, text: str, *, counted: bool) -> tuple[list[Entry], int, int]:
-    """Look up the longest phrase or the word at `at`; return its meanings, how many raw words it takes, what to skip."""
+    """Look up the longest phrase or the word at `at`; return its meanings, the words it takes, letters to skip."""
     known = vocabulary()
     kind, word, start, end = raw[at]
     bare = word[:-2] if word.endswith("'s") else word.rstrip("'")
