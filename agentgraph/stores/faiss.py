@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import sqlite3
 import threading
 import time
 from collections import OrderedDict
@@ -199,7 +200,7 @@ class FaissStore(BaseStore):
         for tenant in await self._in_pool(self._tenants_on_disk):
             async with self._using(tenant) as items:
                 if items is not None:
-                    swept += await items.file.write(items.sweep)
+                    swept += await self._written(items, items.sweep)
         return swept
 
     async def stats(self, tenant: str) -> StoreStats:
@@ -235,7 +236,7 @@ class FaissStore(BaseStore):
                 vectors = await self._embedded(text for some in texts for text in some)
                 entries = [[NewEntry(vectors[text], count_terms(text)) for text in some] for some in texts]
                 changed = [(row, some) for (row, _), some in zip(batch, entries, strict=True)]
-                await items.file.write(lambda connection: items.replace_entries(connection, changed))  # noqa: B023
+                await self._written(items, lambda connection: items.replace_entries(connection, changed))  # noqa: B023
                 done += len(batch)
                 if progress is not None:
                     progress(done, max(total, done))
@@ -320,13 +321,13 @@ class FaissStore(BaseStore):
     async def _refresh(self, items: TenantItems, rows: Iterable[ItemRow | None]) -> None:
         refreshed = [row.item_id for row in rows if row is not None and row.ttl is not None]
         if refreshed:
-            await items.file.write(lambda connection: items.refresh(connection, refreshed))
+            await self._written(items, lambda connection: items.refresh(connection, refreshed))
 
     async def _write(self, tenant: str, new: Sequence[NewItem]) -> None:
         only_deletes = all(item.value is None for item in new)
         async with self._using(tenant, create=not only_deletes) as items:
             if items is not None:
-                await items.file.write(lambda connection: items.write(connection, new))
+                await self._written(items, lambda connection: items.write(connection, new))
 
     # Preparing what is written.
 
@@ -416,21 +417,22 @@ class FaissStore(BaseStore):
                 self._pool.submit(other.close)
 
     async def _claimed(self, tenant: str, *, create: bool) -> _Open:
-        path = tenant_directory(self._storage_dir, tenant) / _FILE
         while True:
             with self._guard:
                 if self._closed:
                     raise StoreError("the store is closed", code="store_closed")
                 opened = self._tenants.get(tenant)
-                if opened is not None and opened.is_replaced(path):
+                if opened is not None and opened.is_replaced:
                     del self._tenants[tenant]  # somebody deleted the tenant; whoever still reads finishes first
                     asyncio.get_running_loop().run_in_executor(None, opened.close)
                     opened = None
                 if opened is None:
-                    future = self._pool.submit(self._open, tenant, path, create)
+                    future = self._pool.submit(self._open, tenant, create)
                     opened = self._tenants[tenant] = _Open(future)
                 self._tenants.move_to_end(tenant)
                 opened.users += 1
+            if opened.items is not None:
+                return opened
             try:
                 found = await asyncio.shield(asyncio.wrap_future(opened.future))
             except BaseException:
@@ -449,7 +451,8 @@ class FaissStore(BaseStore):
             if self._tenants.get(tenant) is opened and (opened.has_failed or opened.items is None):
                 del self._tenants[tenant]
 
-    def _open(self, tenant: str, path: Path, create: bool) -> TenantItems | None:
+    def _open(self, tenant: str, create: bool) -> TenantItems | None:
+        path = tenant_directory(self._storage_dir, tenant) / _FILE
         if not create and not path.exists():
             return None
         return TenantItems(
@@ -464,6 +467,12 @@ class FaissStore(BaseStore):
 
     def _tenants_on_disk(self) -> list[str]:
         return [name for path in sorted(self._storage_dir.glob(f"*/{_FILE}")) if (name := _tenant_in(path)) is not None]
+
+    async def _written(self, items: TenantItems, job: Callable[[sqlite3.Connection], T]) -> T:
+        file = items.file
+        if file is None:
+            file = await self._in_pool(items.writer)
+        return await file.write(job)
 
     async def _in_pool(self, function: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._pool.submit(function))
@@ -488,16 +497,12 @@ class _Open:
 
     @property
     def is_idle(self) -> bool:
-        return self.users == 0 and self.future.done() and (self.items is None or self.items.file.is_idle)
+        return self.users == 0 and self.future.done() and (self.items is None or self.items.is_idle)
 
-    def is_replaced(self, path: Path) -> bool:
+    @property
+    def is_replaced(self) -> bool:
         items = self.items
-        if items is None:
-            return False
-        try:
-            return path.stat().st_ino != items.inode
-        except FileNotFoundError:
-            return True
+        return items is not None and items.is_replaced
 
     def close(self) -> None:
         try:
@@ -566,8 +571,6 @@ def _matches(condition: MatchCondition, namespace: tuple[str, ...]) -> bool:
 
 def _tenant_in(path: Path) -> str | None:
     """Read whose file it is: directories of some tenants are spelt otherwise."""
-    import sqlite3
-
     try:
         connection = sqlite3.connect(path)
         try:

@@ -40,6 +40,7 @@ _REMOVALS_KEPT: Final = 100_000
 _SWEPT_PER_WRITE: Final = 256
 _BUSY_TIMEOUT_MS: Final = 10_000
 
+_SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS namespaces (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
@@ -183,16 +184,20 @@ class TenantItems:
         self._path = path
         self._clock = clock
         self._embedding_id = embedding_id
-        self.file = SqliteFile(path, schema=_SCHEMA, pool=pool, sync=sync, prepare=lambda c: _prepare(c, tenant))
+        self._open_file = lambda: SqliteFile(
+            path, schema=_SCHEMA, pool=pool, sync=sync, prepare=lambda connection: _prepare(connection, tenant)
+        )
+        self._file: SqliteFile | None = None
         self._lock = threading.Lock()
+        self._file_lock = threading.Lock()
+        if not path.exists():
+            self._file = self._open_file()
         try:
-            self.inode = path.stat().st_ino
-            self._reader = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._reader.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-            self._reader.execute("PRAGMA query_only=ON")
-            _add_functions(self._reader)
+            self._inode = path.stat().st_ino
+            self._reader = self._open_reader()
         except (sqlite3.Error, OSError) as error:
-            self.file.close()
+            if self._file is not None:
+                self._file.close()
             raise StoreError(f"cannot read the database {path.name!r}: {error}") from error
         self._shards: dict[int, Shard] = {}
         self._data_version = -1
@@ -200,12 +205,53 @@ class TenantItems:
         self._last_removal = 0
         self._model = -1  # a number no row has, until a vector of our model is written
 
+    @property
+    def file(self) -> SqliteFile | None:
+        """Where writes go, once somebody has written; `writer` opens it."""
+        return self._file
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no write is queued or running, so that `close` returns at once."""
+        return self._file is None or self._file.is_idle
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the file was deleted, or is another by now, behind our back."""
+        try:
+            return self._path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return True
+
+    def writer(self) -> SqliteFile:
+        """Return where writes go, opening it for the first: a tenant that is only read needs one connection."""
+        with self._file_lock:
+            if self._file is None:
+                self._file = self._open_file()
+            return self._file
+
     def close(self) -> None:
         """Finish queued writes and close the file."""
-        self.file.close()
+        with self._file_lock:
+            if self._file is not None:
+                self._file.close()
         with self._lock:
             self._reader.close()
             self._shards.clear()
+
+    def _open_reader(self) -> sqlite3.Connection:
+        reader = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        try:
+            reader.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+            ((version,),) = reader.execute("PRAGMA user_version")
+            if version != _SCHEMA_VERSION:  # another process is creating it, or died while it was
+                self.writer()
+            reader.execute("PRAGMA query_only=ON")
+            _add_functions(reader)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
 
     # Writing: these run in `file.write`, on the writing connection.
 
@@ -491,6 +537,7 @@ def _prepare(connection: sqlite3.Connection, tenant: str) -> None:
     connection.execute("PRAGMA secure_delete=ON")  # what is forgotten is overwritten, not only unlinked
     _add_functions(connection)
     connection.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('tenant', ?)", (tenant,))
+    connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
 
 
 def _add_functions(connection: sqlite3.Connection) -> None:
