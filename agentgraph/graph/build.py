@@ -26,7 +26,7 @@ from agentgraph.graph.nodes.filter_tools import filter_tools
 from agentgraph.graph.nodes.retrieve_memory import retrieve_memory
 from agentgraph.graph.nodes.summarize import summarize
 from agentgraph.graph.nodes.write_memory import write_memory
-from agentgraph.graph.routes import after_model, after_tools
+from agentgraph.graph.routes import after_model, after_tools, entry
 from agentgraph.graph.state import AgentState
 from agentgraph.settings import Settings
 from agentgraph.tools.select import ToolIndex
@@ -79,7 +79,7 @@ def build_graph(
     add(write_memory)
     add(summarize, live_window_tokens=settings.live_window_tokens)
 
-    graph.add_edge(START, "retrieve_memory")
+    graph.add_conditional_edges(START, entry, ["retrieve_memory", "filter_tools"])
     graph.add_edge("retrieve_memory", "filter_by_time")
     graph.add_edge("filter_by_time", "filter_tools")
     graph.add_edge("filter_tools", "call_model")

@@ -16,6 +16,7 @@ from agentgraph.memory.write import write_episodes
 __all__ = ["MemoryWorker", "Outbox"]
 
 logger = logging.getLogger(__name__)
+_GATHER_S: Final = 0.05  # turns that end within this time are written together: one batch to embed, one commit
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 60.0
 
@@ -52,8 +53,7 @@ class MemoryWorker:
 
     def notify(self, tenant: str) -> None:
         """Say that `tenant` may owe something."""
-        if tenant not in self._waiting:
-            self._waiting[tenant] = 0.0
+        self._waiting.setdefault(tenant, asyncio.get_running_loop().time() + _GATHER_S)
         self._idle.clear()
         self._wake.set()
         if self._task is None:
