@@ -14,8 +14,7 @@ from starlette.responses import Response
 
 from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
-from agentgraph.scope import Scope
-from agentgraph.server.agent_runnable import CONFIGURABLE, AgentRunnable, ChatAnswerRunnable
+from agentgraph.server.agent_runnable import CONFIGURABLE, AgentRunnable, ChatAnswerRunnable, request_of
 from agentgraph.server.errors import fault_of
 from agentgraph.server.gate import error_response, request_id_of
 
@@ -28,15 +27,10 @@ def langserve_router(app: AgentGraph) -> APIRouter:
 
     async def checked(config: dict[str, Any], request: Request) -> dict[str, Any]:
         """Refuse what would fail within the run, while there still is a status to say so."""
-        await _refuse_unknown_keys(request)
-        configurable = config.get("configurable") or {}
-        Scope.parse(
-            configurable.get("tenant") or "default",
-            thread=configurable.get("thread") or configurable.get("thread_id") or None,
-            user=configurable.get("user") or configurable.get("user_id") or None,
-        )
-        if model := configurable.get("model"):
-            await app.open_model(model)
+        await _refuse_what_would_be_dropped(request)
+        asked = request_of("?", config.get("configurable") or {})
+        if asked.model is not None:
+            await app.open_model(asked.model)
         return config
 
     # Neither playground can show what the other's answers with.
@@ -92,10 +86,14 @@ def _check_json(body: bytes) -> None:
         raise InvalidInputError("the body is not valid JSON", code="invalid_json") from error
 
 
-async def _refuse_unknown_keys(request: Request) -> None:
-    """LangServe drops keys of `configurable` it does not know: a mistyped thread would become a one-off run."""
+async def _refuse_what_would_be_dropped(request: Request) -> None:
+    """Refuse unknown keys of `configurable`, which LangServe drops: a mistyped thread would become a one-off run."""
     body = await request.json()
-    configs = body.get("config") if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        return
+    if isinstance(body.get("inputs"), str):
+        raise InvalidInputError("inputs must be a list; LangServe would take a string's letters", param="inputs")
+    configs = body.get("config")
     for config in configs if isinstance(configs, list) else [configs]:
         configurable = config.get("configurable") if isinstance(config, dict) else None
         if not isinstance(configurable, dict):

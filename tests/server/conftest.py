@@ -31,9 +31,11 @@ class Served:
     model: ScriptedChatModel
     http: httpx.Client
     storage_dir: Path
+    cleanup: ExitStack
 
     def openai(self, tenant: str = "acme", **options: Any) -> OpenAI:
-        return OpenAI(base_url=f"{self.url}/v1/{tenant}", **{"api_key": "none", "max_retries": 0, **options})
+        options = {"api_key": "none", "max_retries": 0, "timeout": _BOUND_S} | options
+        return self.cleanup.enter_context(OpenAI(base_url=f"{self.url}/v1/{tenant}", **options))
 
     def chat(self, tenant: str = "acme", *, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
         body.setdefault("messages", [{"role": "user", "content": "Hello"}])
@@ -83,7 +85,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             app = AgentGraph(settings, chat_model=model, embeddings=HashEmbeddings(), tools=tools)
             url = cleanup.enter_context(running(create_app(app)))
             http = cleanup.enter_context(httpx.Client(base_url=url, timeout=_BOUND_S))
-            return Served(url=url, app=app, model=model, http=http, storage_dir=tmp_path / "tenants")
+            return Served(url=url, app=app, model=model, http=http, storage_dir=settings.storage_dir, cleanup=cleanup)
 
         yield start
 

@@ -1,0 +1,595 @@
+"""The official client, and bare HTTP, against OpenAI's routes."""
+
+import asyncio
+import json
+import socket
+import threading
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from fastapi import FastAPI
+from langchain_core.exceptions import (
+    ContextOverflowError,
+    ModelAPIError,
+    ModelAuthenticationError,
+    ModelConnectionError,
+    ModelInvalidRequestError,
+    ModelRateLimitError,
+    ModelTimeoutError,
+)
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.tools import tool
+
+from agentgraph import AgentGraph
+from agentgraph.server.openai import openai_router
+from agentgraph.testing import HashEmbeddings, ScriptedChatModel
+from tests.server.conftest import Serve, running
+
+pytestmark = pytest.mark.integration
+
+BOOK = {
+    "type": "function",
+    "function": {
+        "name": "book",
+        "description": "Book a seat.",
+        "parameters": {"type": "object", "properties": {"seat": {"type": "string"}, "row": {"type": "integer"}}},
+    },
+}
+BIG = 2**70
+KEY = "sk-proj-verysecret"
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def calls(*named: tuple[str, str, dict[str, Any]], text: str = "") -> AIMessage:
+    return AIMessage(text, tool_calls=[{"id": i, "name": name, "args": args} for i, name, args in named])
+
+
+def frames(response: httpx.Response) -> list[Any]:
+    lines = [line.removeprefix("data: ") for line in response.text.split("\n\n") if line]
+    return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+def text_of(stream: list[Any]) -> str:
+    deltas = [c["choices"][0]["delta"] for c in stream if isinstance(c, dict) and c.get("choices")]
+    return "".join(delta.get("content") or "" for delta in deltas)
+
+
+# Answers
+
+
+def test_an_answer_is_openais(serve: Serve) -> None:
+    served = serve(["Hello Ana."])
+    answer = served.openai().chat.completions.create(
+        model="agentgraph", messages=[{"role": "user", "content": "I am Ana."}]
+    )
+    assert answer.id.startswith("chatcmpl-")
+    assert answer.object == "chat.completion"
+    choice = answer.choices[0]
+    assert (choice.index, choice.finish_reason, choice.message.role) == (0, "stop", "assistant")
+    assert choice.message.content == "Hello Ana."
+    assert choice.message.tool_calls is None
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 2
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + 2
+
+
+def test_a_stream_says_what_the_whole_answer_says(serve: Serve) -> None:
+    served = serve(["One two three.", "One two three."])
+    whole = served.chat().json()
+    stream = frames(served.chat(stream=True, stream_options={"include_usage": True}))
+    assert stream[-1] == "[DONE]"
+    chunks, usage = stream[:-2], stream[-2]
+    assert len({chunk["id"] for chunk in chunks}) == 1
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": "", "refusal": None}
+    assert text_of(chunks) == whole["choices"][0]["message"]["content"] == "One two three."
+    assert [c["choices"][0]["finish_reason"] for c in chunks] == [None] * (len(chunks) - 1) + ["stop"]
+    assert all(chunk["usage"] is None for chunk in chunks)
+    assert usage["choices"] == []
+    assert usage["usage"] == whole["usage"]
+
+
+def test_usage_is_told_only_where_asked_for(serve: Serve) -> None:
+    stream = frames(serve(["Hi."]).chat(stream=True))
+    assert stream[-2]["choices"][0]["finish_reason"] == "stop"
+    assert all("usage" not in chunk for chunk in stream[:-1])
+
+
+async def test_the_async_client_streams_too(serve: Serve) -> None:
+    served = serve(["One two three."])
+    async with openai.AsyncOpenAI(base_url=f"{served.url}/v1/acme", api_key="none", max_retries=0) as client:
+        stream = await client.chat.completions.create(
+            model="default", messages=[{"role": "user", "content": "Count"}], stream=True
+        )
+        pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
+    assert "".join(pieces) == "One two three."
+    assert len(pieces) > 3
+
+
+def test_ids_come_back_as_headers(serve: Serve) -> None:
+    served = serve(["Hi.", "Hi."])
+    response = served.chat(headers={"x-request-id": "mine-1"})
+    assert response.headers["x-request-id"] == "mine-1"
+    assert response.headers["x-run-id"].removeprefix("run-") in response.json()["id"]
+    streamed = served.chat(stream=True, headers={"x-request-id": "not a sane id"})
+    assert streamed.headers["x-request-id"].startswith("req-")
+    assert streamed.headers["x-run-id"].removeprefix("run-") in frames(streamed)[0]["id"]
+
+
+def test_parameters_reach_the_model_only_where_set(serve: Serve) -> None:
+    served = serve(["{}", "Hi."])
+    shape = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": True}}
+    served.chat(temperature=0, max_tokens=5, stop="END", seed=7, logit_bias={"50": -100}, response_format=shape)
+    served.chat(top_p=None)
+    assert served.model.calls[0]["parameters"] == {
+        "temperature": 0,
+        "max_tokens": 5,
+        "stop": ["END"],
+        "seed": 7,
+        "logit_bias": {"50": -100},
+        "response_format": shape,
+    }
+    assert served.model.calls[1]["parameters"] == {}
+
+
+def test_images_reach_the_model(serve: Serve) -> None:
+    served = serve(["A cat."])
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}}
+    served.chat(messages=[{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}])
+    assert image in served.model.calls[0]["messages"][-1].content
+
+
+def test_the_caller_speaks_after_the_system_messages(serve: Serve) -> None:
+    served = serve(["Oui."])
+    messages = [
+        {"role": "system", "content": "Speak French."},
+        {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
+        {"role": "user", "content": "Yes?", "name": "ana"},
+    ]
+    served.chat(messages=messages)
+    system = served.model.calls[0]["messages"][0]
+    assert system.type == "system"
+    assert system.text.endswith("Speak French.\n\nBe brief.")
+
+
+# Tools
+
+
+def test_client_tool_calls_go_out_and_results_come_back_one_off(serve: Serve) -> None:
+    served = serve([calls(("c1", "book", {"seat": "aisle", "row": BIG})), "Booked."])
+    client = served.openai()
+    messages: list[Any] = [{"role": "user", "content": "Book me."}]
+    tools: Any = [BOOK]
+    first = client.chat.completions.create(model="default", messages=messages, tools=tools).choices[0]
+    assert first.finish_reason == "tool_calls"
+    assert first.message.content is None
+    assert first.message.tool_calls is not None
+    call: Any = first.message.tool_calls[0]
+    assert (call.id, call.type, call.function.name) == ("c1", "function", "book")
+    assert json.loads(call.function.arguments) == {"seat": "aisle", "row": BIG}
+    assert list(json.loads(call.function.arguments)) == ["seat", "row"]
+    messages += [first.message, {"role": "tool", "tool_call_id": "c1", "content": "12C"}]
+    second = client.chat.completions.create(model="default", messages=messages, tools=tools).choices[0]
+    assert second.message.content == "Booked."
+    asked = served.model.calls[1]["messages"]
+    assert asked[-2].tool_calls[0]["args"] == {"seat": "aisle", "row": BIG}
+    assert asked[-1].tool_call_id == "c1"
+
+
+@pytest.mark.parametrize("resend_everything", [True, False])
+def test_client_tool_results_find_their_thread(serve: Serve, resend_everything: bool) -> None:
+    served = serve([calls(("c1", "book", {"seat": "aisle"})), "Booked."])
+    messages: list[Any] = [{"role": "user", "content": "Book me."}]
+    headers = {"x-thread-id": "t1"}
+    first = served.chat(messages=messages, tools=[BOOK], headers=headers).json()["choices"][0]["message"]
+    result = {"role": "tool", "tool_call_id": "c1", "content": "12C"}
+    follow_up = [*messages, first, result] if resend_everything else [result]
+    answer = served.chat(messages=follow_up, tools=[BOOK], headers=headers)
+    assert answer.json()["choices"][0]["message"]["content"] == "Booked."
+    kinds = [m.type for m in served.model.calls[1]["messages"] if m.type != "system"]
+    assert kinds[:3] == ["human", "ai", "tool"]
+
+
+def test_streamed_calls_are_numbered_and_whole(serve: Serve) -> None:
+    both = calls(
+        ("c1", "book", {"seat": "aisle", "row": 1}), ("c2", "book", {"seat": "window", "row": 2}), text="Sure."
+    )
+    stream = frames(serve([both]).chat(stream=True, tools=[BOOK]))
+    assert text_of(stream) == "Sure."
+    arguments: dict[int, str] = {}
+    heads: list[tuple[int, str, str]] = []
+    for chunk in stream[:-1]:
+        for piece in chunk["choices"][0]["delta"].get("tool_calls", []):
+            index = piece["index"]
+            if "id" in piece:
+                heads.append((index, piece["id"], piece["function"]["name"]))
+            arguments[index] = arguments.get(index, "") + piece["function"]["arguments"]
+    assert heads == [(0, "c1", "book"), (1, "c2", "book")]
+    assert [list(json.loads(text).items()) for text in arguments.values()] == [
+        [("seat", "aisle"), ("row", 1)],
+        [("seat", "window"), ("row", 2)],
+    ]
+    assert stream[-2]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_server_tools_never_show(serve: Serve) -> None:
+    script = [calls(("s1", "add", {"a": 2, "b": 3}), text="Let me see."), "It is 5."]
+    served = serve([*script, *script], tools=[add])
+    whole = served.chat().json()["choices"][0]
+    assert (whole["finish_reason"], whole["message"]["content"]) == ("stop", "It is 5.")
+    assert "tool_calls" not in whole["message"]
+    stream = frames(served.chat(stream=True))
+    assert text_of(stream) == "Let me see.\n\nIt is 5."
+    assert not any("tool_calls" in c["choices"][0]["delta"] for c in stream[:-1])
+    assert stream[-2]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_of_mixed_calls_only_the_clients_go_out(serve: Serve) -> None:
+    mixed = calls(("s1", "add", {"a": 2, "b": 3}), ("c1", "book", {"seat": "aisle"}))
+    served = serve([mixed, mixed], tools=[add])
+    whole = served.chat(tools=[BOOK]).json()["choices"][0]
+    assert [call["id"] for call in whole["message"]["tool_calls"]] == ["c1"]
+    stream = frames(served.chat(tools=[BOOK], stream=True))
+    pieces = [p for c in stream[:-1] for p in c["choices"][0]["delta"].get("tool_calls", [])]
+    assert {piece["index"] for piece in pieces} == {0}
+    assert [piece["id"] for piece in pieces if "id" in piece] == ["c1"]
+
+
+def test_the_old_function_role_is_understood(serve: Serve) -> None:
+    served = serve(["It is 12C."])
+    messages = [
+        {"role": "user", "content": "Book."},
+        {"role": "assistant", "content": None, "function_call": {"name": "book", "arguments": "{}"}},
+        {"role": "function", "name": "book", "content": "12C"},
+    ]
+    assert served.chat(messages=messages).status_code == 200
+    call, result = served.model.calls[0]["messages"][-2:]
+    assert call.tool_calls[0]["id"] == result.tool_call_id
+
+
+# Tenants, threads, memory
+
+
+def test_a_thread_goes_on_and_a_one_off_run_does_not(serve: Serve) -> None:
+    served = serve(["Hello Ana.", "Ana.", "I do not know."], enable_memory=False)
+    served.chat(messages=[{"role": "user", "content": "I am Ana."}], headers={"x-thread-id": "t1"})
+    served.chat(messages=[{"role": "user", "content": "Who?"}], metadata={"thread_id": "t1"})
+    served.chat(messages=[{"role": "user", "content": "Who?"}])
+    said = [[str(m.text) for m in call["messages"] if m.type != "system"] for call in served.model.calls]
+    assert said[1][:2] == ["I am Ana.", "Hello Ana."]
+    assert "Ana" not in "".join(said[2])
+
+
+def test_a_header_wins_over_metadata(serve: Serve) -> None:
+    served = serve(["A.", "B."], enable_memory=False)
+    served.chat(headers={"x-thread-id": "one"}, metadata={"thread_id": "two"})
+    history = asyncio.run(served.app.history(tenant="acme", thread="one"))
+    assert len(history) == 2
+
+
+def test_a_session_in_the_url_is_a_thread(serve: Serve) -> None:
+    served = serve(["A.", "B."], enable_memory=False)
+    served.chat("acme:s1", messages=[{"role": "user", "content": "I am Ana."}])
+    served.chat("acme:s1", messages=[{"role": "user", "content": "Who?"}])
+    assert "I am Ana." in [str(m.text) for m in served.model.calls[1]["messages"]]
+
+
+def test_tenants_never_see_each_others_memories(serve: Serve) -> None:
+    served = serve()
+    secret = "The vault opens with 4711."
+    served.chat("acme", messages=[{"role": "user", "content": secret}])
+    asyncio.run(served.app.settled())
+    question = [{"role": "user", "content": "What opens the vault?"}]
+    theirs = served.chat("globex", messages=question, headers={"x-thread-id": "t1", "x-user-id": "acme"}).text
+    assert "4711" not in theirs
+    assert "4711" in served.chat("acme", messages=question).text
+    assert "4711" not in served.chat("acme", messages=question, headers={"x-include-memories": "false"}).text
+
+
+# Errors
+
+
+def test_failures_within_a_stream_are_told_without_a_fake_end(serve: Serve) -> None:
+    class BreaksOff(ScriptedChatModel):
+        async def _astream(self, *args: Any, **kwargs: Any) -> Any:
+            yield ChatGenerationChunk(message=AIMessageChunk(content="Half an"))
+            raise ModelAPIError(f"vendor said {KEY}")
+
+    app_model = BreaksOff(script=[])
+    served = serve([])
+    served.app._chat_model = app_model
+    response = served.chat(stream=True)
+    stream = frames(response)
+    assert text_of(stream) == "Half an"
+    assert stream[-1]["error"]["code"] == "provider_error"
+    assert "[DONE]" not in stream
+    assert KEY not in response.text
+    assert all(c["choices"][0]["finish_reason"] is None for c in stream[:-1])
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (ModelRateLimitError(KEY), 429, "rate_limit_exceeded"),
+        (ModelTimeoutError(KEY), 504, "provider_timeout"),
+        (ModelAPIError(KEY), 502, "provider_error"),
+        (ModelConnectionError(KEY), 502, "provider_unreachable"),
+        (ModelAuthenticationError(KEY), 502, "provider_authentication"),
+        (ModelInvalidRequestError(KEY), 400, "provider_rejected_request"),
+        (ContextOverflowError(KEY), 400, "context_length_exceeded"),
+        (httpx.ReadError(KEY), 502, "provider_unreachable"),
+        (ZeroDivisionError(KEY), 500, "internal_error"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_failing_model_is_told_as_what_it_is(
+    serve: Serve, error: Exception, status: int, code: str, stream: bool
+) -> None:
+    response = serve(lambda messages, tools: error, model_retries=0).chat(stream=stream)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/json"
+    told = response.json()["error"]
+    assert set(told) == {"message", "type", "param", "code"}
+    assert told["code"] == code
+    assert KEY not in response.text
+    assert "Traceback" not in response.text
+    retryable = code in {"rate_limit_exceeded", "provider_timeout", "provider_error", "provider_unreachable"}
+    assert response.headers["x-should-retry"] == str(retryable).lower()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_after_a_failure_the_thread_goes_on_with_what_was_said(serve: Serve, stream: bool) -> None:
+    script = [ModelTimeoutError("slow"), "Ana."]
+    served = serve(script, model_retries=0, enable_memory=False)
+    headers = {"x-thread-id": "t1"}
+    failed = served.chat(messages=[{"role": "user", "content": "I am Ana."}], headers=headers, stream=stream)
+    assert failed.status_code == 504
+    # The thread has it already: a client that repeated it by itself would say it twice.
+    assert failed.headers["x-should-retry"] == "false"
+    served.chat(messages=[{"role": "user", "content": "Who am I?"}], headers=headers, stream=stream)
+    assert "I am Ana." in [str(m.text) for m in served.model.calls[-1]["messages"]]
+
+
+def test_the_official_client_does_not_repeat_what_a_thread_keeps(serve: Serve) -> None:
+    served = serve([ModelAPIError("down"), "Never asked for."], model_retries=0, enable_memory=False)
+    client = served.openai(max_retries=2, default_headers={"x-thread-id": "t1"})
+    with pytest.raises(openai.InternalServerError):
+        client.chat.completions.create(model="default", messages=[{"role": "user", "content": "Hi"}])
+    assert len(served.model.calls) == 1
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"messages": []}, "messages"),
+    ({"messages": "Hi"}, "messages"),
+    ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+    ({"messages": [{"role": "user"}]}, "messages[0].content"),
+    ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
+    ({"messages": [{"role": "user", "content": [{"type": "smell"}]}]}, "messages[0].content[0]"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "/etc/passwd"}}]}]},
+        "messages[0].content[0].image_url.url",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_path": "/etc/passwd"}}]}]},
+        "messages[0].content[0].file.file_path",
+    ),
+    ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+    ({"messages": [{"role": "assistant"}]}, "messages[0].content"),
+    ({"messages": [{"role": "system", "content": "x"}]}, "messages"),
+    ({"temperature": "hot"}, "temperature"),
+    ({"temperature": 3}, "temperature"),
+    ({"max_tokens": 0}, "max_tokens"),
+    ({"max_tokens": 1.5}, "max_tokens"),
+    ({"stream": "yes"}, "stream"),
+    ({"stop": 5}, "stop"),
+    ({"n": 2}, "n"),
+    ({"stream_options": {"include_usage": True}}, "stream_options"),
+    ({"logprobs": True, "stream": True}, "logprobs"),
+    ({"top_logprobs": 2}, "top_logprobs"),
+    ({"functions": []}, "functions"),
+    ({"temprature": 1}, "temprature"),
+    ({"modalities": ["audio"]}, "modalities[0]"),
+    ({"response_format": {"type": "yaml"}}, "response_format"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": 1}}}, "response_format.json_schema.name"),
+    ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+    ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].type"),
+    ({"tools": [BOOK, BOOK]}, "tools"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"tools": [BOOK], "tool_choice": {"type": "function", "function": {"name": "fly"}}}, "tool_choice"),
+    ({"tools": [{"type": "function", "function": {"name": "add"}}]}, "tools"),
+    ({"metadata": {"timezone": "Mars/Olympus"}}, "timezone"),
+    ({"metadata": {"thread_id": "../x"}}, "thread"),
+    ({"metadata": {"include_memories": "perhaps"}}, "include_memories"),
+    ({"metadata": {"n": 1}}, "metadata"),
+]
+
+
+def test_bad_input_names_the_field_at_fault(serve: Serve) -> None:
+    served = serve([], tools=[add])
+    for body, param in BAD:
+        response = served.chat(**body)
+        assert response.status_code == 400, (body, response.text)
+        assert response.json()["error"]["type"] == "invalid_request_error"
+        assert response.json()["error"]["param"] == param, body
+        assert response.headers["x-should-retry"] == "false"
+    assert served.model.calls == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"messages": ' + b"9" * 5000]
+)
+def test_what_is_no_json_object_is_refused(serve: Serve, body: bytes) -> None:
+    response = serve([]).http.post("/v1/acme/chat/completions", content=body)
+    assert response.status_code == 400
+    assert response.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    "tenant", ["..", "a/b", "a b", "", "é", "a\0b", "x" * 129, "acme:", ":s", "acme:s:t", "..:s", "a%2e%2e/b", "a\\b"]
+)
+def test_ids_that_are_none_are_refused(serve: Serve, tenant: str) -> None:
+    served = serve([])
+    quoted = "".join(f"%{byte:02x}" for byte in tenant.encode())
+    for answer in (
+        served.http.post(f"/v1/{quoted}/chat/completions", json={"messages": [{"role": "user", "content": "x"}]}),
+        served.http.get(f"/v1/{quoted}/models"),
+    ):
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["error"]["param"] in {"tenant", "session"}
+    assert not any(served.storage_dir.iterdir()) if served.storage_dir.exists() else True
+
+
+def test_a_session_and_a_thread_do_not_go_together(serve: Serve) -> None:
+    response = serve([]).chat("acme:s1", headers={"x-thread-id": "t1"})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "thread_id"
+
+
+def test_an_unknown_model_is_named_with_the_nearest(serve: Serve) -> None:
+    served = serve([])
+    with pytest.raises(openai.NotFoundError) as caught:
+        served.openai().chat.completions.create(
+            model="openai/gpt-4o-mino", messages=[{"role": "user", "content": "Hi"}]
+        )
+    assert caught.value.code == "model_not_found"
+    assert "openai/gpt-4o-mini" in caught.value.message
+
+
+def test_a_model_without_its_key_is_told(serve: Serve) -> None:
+    response = serve([]).chat(model="openai/gpt-4o-mini")
+    assert response.status_code == 503
+    assert "OPENAI_API_KEY" in response.json()["error"]["message"]
+
+
+def test_unknown_routes_and_methods_are_told_in_openais_shape(serve: Serve) -> None:
+    served = serve([])
+    missing = served.http.post("/v1/acme/completions", json={})
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "route_not_found")
+    assert "/v1/{tenant}/chat/completions" in missing.json()["error"]["message"]
+    wrong = served.http.get("/v1/acme/chat/completions")
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert wrong.headers["allow"] == "POST"
+
+
+# Clients that leave
+
+
+def test_a_run_goes_on_when_its_client_leaves(serve: Serve) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    class Slow(ScriptedChatModel):
+        async def _astream(self, *args: Any, **kwargs: Any) -> Any:
+            yield ChatGenerationChunk(message=AIMessageChunk(content="First "))
+            reached.set()
+            await asyncio.to_thread(go_on.wait, 10)
+            yield ChatGenerationChunk(message=AIMessageChunk(content="second.", chunk_position="last"))
+
+    served = serve([], enable_memory=False)
+    served.app._chat_model = Slow(script=[])
+    body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    with served.http.stream("POST", "/v1/acme/chat/completions", json=body, headers={"x-thread-id": "t1"}) as response:
+        next(response.iter_bytes())
+        assert reached.wait(10)
+    go_on.set()
+    asyncio.run(served.app.settled())
+    history = asyncio.run(served.app.history(tenant="acme", thread="t1"))
+    assert [str(m.text) for m in history] == ["Hi", "First second."]
+
+
+# Models
+
+
+def test_models_are_listed_with_the_default_first(serve: Serve) -> None:
+    served = serve([], openai_api_key="sk-x")
+    listed = served.openai().models.list().data
+    assert listed[0].id == "ScriptedChatModel"
+    assert "openai/gpt-4o-mini" in {model.id for model in listed}
+    assert not any(model.id.startswith("google/") for model in listed)
+    assert served.openai().models.retrieve("openai/gpt-4o-mini").owned_by == "openai"
+    assert served.openai().models.retrieve("default").id == "ScriptedChatModel"
+    with pytest.raises(openai.NotFoundError):
+        served.openai().models.retrieve("google/gemini-2.5-flash")
+    with pytest.raises(openai.NotFoundError):
+        served.openai().models.retrieve("nonsense")
+
+
+# Keys, limits
+
+
+def test_a_key_is_asked_for_where_there_are_keys(serve: Serve) -> None:
+    served = serve(["Hi."], api_keys=["right", "another"])
+    messages: Any = [{"role": "user", "content": "Hi"}]
+    for key in ("wrong", "righ", "Bearer"):
+        with pytest.raises(openai.AuthenticationError) as caught:
+            served.openai(api_key=key).chat.completions.create(model="default", messages=messages)
+        assert caught.value.code == "invalid_api_key"
+    bare = served.chat()
+    assert (bare.status_code, bare.json()["error"]["code"]) == (401, "missing_api_key")
+    assert bare.headers["www-authenticate"] == "Bearer"
+    assert served.chat(headers={"authorization": "Basic right"}).status_code == 401
+    answer = served.openai(api_key="another").chat.completions.create(model="default", messages=messages)
+    assert answer.choices[0].message.content == "Hi."
+
+
+def test_pages_of_other_sites_may_not_call_an_open_server(serve: Serve) -> None:
+    served = serve(["Hi."])
+    assert served.chat(headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert served.chat(headers={"sec-fetch-site": "same-origin"}).status_code == 200
+
+
+def test_an_oversized_body_is_refused_announced_or_not(serve: Serve) -> None:
+    served = serve([], max_body_mb=0.1)
+    body = json.dumps({"messages": [{"role": "user", "content": "x" * 200_000}]}).encode()
+
+    def in_pieces() -> Any:
+        for start in range(0, len(body), 8192):
+            yield body[start : start + 8192]
+
+    for content in (body, in_pieces()):
+        response = served.http.post("/v1/acme/chat/completions", content=content)
+        assert response.status_code == 413
+        assert response.json()["error"]["code"] == "body_too_large"
+
+
+def test_a_length_that_lies_does_not_help(serve: Serve) -> None:
+    served = serve([], max_body_mb=0.001)
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(
+            b"POST /v1/acme/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n{"
+        )
+        assert b" 413 " in connection.recv(4096)
+
+
+# Within another application
+
+
+def test_the_routes_behave_within_a_foreign_application(tmp_path: Any) -> None:
+    app = AgentGraph(
+        chat_model=ScriptedChatModel(script=["Hi."]),
+        embeddings=HashEmbeddings(),
+        storage_dir=tmp_path,
+        max_body_mb=0.001,
+        api_keys=["right"],
+    )
+    foreign = FastAPI()
+    foreign.include_router(openai_router(app), prefix="/api/v1")
+    with running(foreign) as url, httpx.Client(base_url=url, headers={"authorization": "Bearer right"}) as http:
+        path = "/api/v1/acme/chat/completions"
+        good = http.post(path, json={"messages": [{"role": "user", "content": "Hi"}]})
+        assert good.json()["choices"][0]["message"]["content"] == "Hi."
+        assert good.headers["x-request-id"].startswith("req-")
+        bad = http.post(path, json={"messages": 5})
+        assert (bad.status_code, bad.json()["error"]["param"]) == (400, "messages")
+        assert http.post(path, content=iter([b"x" * 600] * 2)).status_code == 413
+        assert http.post(path, headers={"authorization": "x"}).status_code == 401
+    app.close()
