@@ -281,11 +281,11 @@ class AgentGraph:
                 self._spawn(self._collect_debts(self._outbox, self._worker))
 
     async def _embedder(self) -> Embeddings | None:
-        if self._embeddings is not None:
-            return self._embeddings
-        from agentgraph.models.embeddings import load_embeddings
+        """Open the embedder; without one named or installed, memories are found by their words alone."""
+        from agentgraph.models.embeddings import default_embedding_model, load_embeddings
 
-        return await asyncio.to_thread(load_embeddings, self.settings)
+        spec = self._embeddings or self.settings.embedding_model or default_embedding_model()
+        return None if spec is None else await asyncio.to_thread(load_embeddings, spec, settings=self.settings)
 
     async def _memory_store(
         self, embeddings: Embeddings | None, pool: ThreadPoolExecutor, resources: AsyncExitStack
