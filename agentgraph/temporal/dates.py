@@ -284,6 +284,7 @@ def _compared(tokens: Sequence[Token], _: Clock) -> Made:
 
 _OF: Final = "(of|comma|in|slash|dash)?"
 _DAY: Final = "(ordinal|number)"
+_MARK: Final = "(dash|slash|comma)?"
 DATE_RULES: Final = (
     Rule.of("ymd|yspace", _year_first),
     Rule.of("ymd8", _compact),
@@ -297,7 +298,7 @@ DATE_RULES: Final = (
         _written,
     ),
     Rule.of(
-        f"(weekday (comma|dash)?)? month (dash|slash|comma)? ({_DAY}|glued_number) (comma|of|in|dash|slash){{0,2}} year",
+        f"(weekday (comma|dash)?)? month {_MARK} ({_DAY}|glued_number) (comma|of|in|dash|slash){{0,2}} year",
         _written,
     ),
     Rule.of("year (dash|slash|comma)? month (dash|slash|comma)? (ordinal|number)", _written),
@@ -308,8 +309,8 @@ DATE_RULES: Final = (
     Rule.of("year (slash|dash|comma)? month", _written),
     Rule.of("weekday comma? (ordinal|number) (of|dash|slash)? month", _written),
     Rule.of("weekday (comma|dash)? month (dash|comma)? (ordinal|number|glued_number)", _written),
-    Rule.of("(?<!month) (ordinal|number) (of|dash|slash)? month comma? weekday?", _written),
-    Rule.of("month (dash|comma|slash)? (ordinal|number|glued_number) comma? weekday?", _written),
+    Rule.of("(?<!month) (ordinal|number) (of|dash|slash)? month (comma? weekday)?", _written),
+    Rule.of("month (dash|comma|slash)? (ordinal|number|glued_number) (comma? weekday)?", _written),
     Rule.of("weekday comma? ordinal", _weekday_of_month),
     Rule.of(
         "weekday comma? number (?!(number|unit|short_unit|oclock|meridiem|to|dash|until|and|in|other|month|weekday))",

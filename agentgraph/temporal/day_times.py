@@ -231,6 +231,10 @@ def _day_of(token: Token, clock: Clock) -> Interval | None:
     return as_interval(token, clock)
 
 
+def _habitual(_: Sequence[Token], __: Clock) -> Made:
+    return "habitual", None
+
+
 def _edge_of_part(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "late this morning"."""
     name = {"start": "early_", "end": "late_"}.get(tokens[0].value, "") + tokens[2].text
@@ -259,6 +263,8 @@ TIME_RULES: Final = (
     Rule.of("(from|between|in)? (time|number) (to|dash|and|until) (time|number)", _time_range),
     Rule.of("(when|weekday) comma? (from|between|in)? number (to|dash|and|until) number", _numbers_on),
     Rule.of("(from|between|in)? number (to|dash|and|until) number in? (when|weekday)", _numbers_on),
+    Rule.of("(habitual|weekdays) comma? in? time", _habitual),
+    Rule.of("time (in|comma)? (habitual|weekdays)", _habitual),
     Rule.of("weekday time (of|in)? when", _weekday_time_of_week),
     Rule.of("(when|weekday|holiday) comma? (in|of|dash)? time", _join),
     Rule.of("time (in|of|comma|dash)? (when|weekday|holiday)", _join),

@@ -1,8 +1,8 @@
 """The engine: rules over token kinds, applied stage by stage, each pass linear in the number of tokens.
 
-A rule's pattern is written in kinds (`"shift unit"`, `"month comma? ordinal"`). Every kind is one letter, so a text is a
-short string and a rule a compiled regular expression over it. What a rule matches becomes one token of a new kind, which
-later rules build on: numbers, then dates, then whole expressions, then ranges. Repeats are bounded, so nothing
+A rule's pattern is written in kinds (`"shift unit"`, `"month comma? ordinal"`). Every kind is one letter, so a text is
+a short string and a rule a compiled regular expression over it. What a rule matches becomes one token of a new kind,
+which later rules build on: numbers, then dates, then whole expressions, then ranges. Repeats are bounded, so nothing
 backtracks far, and a rule whose obligatory kinds are absent costs one set comparison.
 """
 
@@ -22,84 +22,15 @@ Made: TypeAlias = tuple[str, Any] | None
 """The kind and value a rule makes, or `None`: the tokens do not mean what the pattern hoped."""
 Build: TypeAlias = Callable[[Sequence[Token], Clock], Made]
 
-_KINDS: Final = [
-    "other",
-    "number",
-    "ordinal",
-    "year",
-    "month",
-    "weekday",
-    "unit",
-    "shift",
-    "shift_after",
-    "coming",
-    "relative_day",
-    "now",
-    "to_now",
-    "ago",
-    "ago_before",
-    "later",
-    "edge",
-    "abbreviation",
-    "season",
-    "part",
-    "tonight",
-    "meridiem",
-    "oclock",
-    "past_hour",
-    "hundred",
-    "article",
-    "decade_name",
-    "of",
-    "in",
-    "within",
-    "more_than",
-    "from",
-    "since",
-    "between",
-    "to",
-    "until",
-    "and",
-    "before",
-    "after",
-    "or_later",
-    "or_earlier",
-    "year_word",
-    "era",
-    "holiday",
-    "when",
-    "duration",
-    "time",
-    "comma",
-    "dash",
-    "slash",
-    "dot",
-    "close",
-    "ymd",
-    "dmy",
-    "dmy_dots",
-    "ymd8",
-    "yspace",
-    "ym",
-    "my",
-    "cjk",
-    "slash_md",
-    "dot_md",
-    "clock",
-    "decade",
-    "quarter",
-    "short_year",
-    "comparison",
-    "glued_number",
-    "short_unit",
-    "plus",
-    "mark",
-    "shift_either",
-    "ahead",
-    "period",
-    "last_night",
-]
-_LETTERS: Final = {kind: chr(0x100 + index) for index, kind in enumerate(_KINDS)}
+_KINDS: Final = (
+    "other number ordinal year month weekday unit shift shift_after coming relative_day now to_now ago ago_before "
+    "later edge abbreviation season part tonight meridiem oclock past_hour hundred article decade_name of in "
+    "within more_than from since between to until and before after or_later or_earlier year_word era holiday when "
+    "duration time comma dash slash dot close ymd dmy dmy_dots ymd8 yspace ym my cjk slash_md dot_md clock decade "
+    "quarter short_year comparison glued_number short_unit plus mark shift_either ahead period last_night "
+    "weekdays habit habitual"
+)
+_LETTERS: Final = {kind: chr(0x100 + index) for index, kind in enumerate(_KINDS.split())}
 _NAME: Final = re.compile(r"[a-z_0-9]*[a-z_]+[0-9]*")
 
 

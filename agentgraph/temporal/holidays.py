@@ -1,10 +1,18 @@
-"""Which day a holiday falls on in a year: fixed dates, the n-th weekday of a month, and days counted from Easter."""
+"""Which day a holiday falls on in a year: fixed dates, the n-th weekday of a month, days from Easter, moon years."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Final
 
+from agentgraph.temporal.calendars import (
+    hebrew_date,
+    hebrew_years,
+    islamic_date,
+    islamic_years,
+    last_hebrew_month,
+)
+from agentgraph.temporal.moon import phases_of
 from agentgraph.temporal.periods import Interval
 
 __all__ = ["holiday"]
@@ -25,13 +33,14 @@ _FIXED: Final[dict[str, tuple[int, int]]] = {
     "patrick": (3, 17),
     "april_fools": (4, 1),
     "vaisakhi": (4, 14),
-    "tax_day": (4, 15),
     "earth_day": (4, 22),
     "anzac": (4, 25),
     "labour_day_may": (5, 1),
     "law_day": (5, 1),
     "star_wars": (5, 4),
     "cinco": (5, 5),
+    "siblings": (4, 10),
+    "lincoln": (2, 12),
     "flag_day": (6, 14),
     "juneteenth": (6, 19),
     "canada_day": (7, 1),
@@ -74,6 +83,36 @@ _NTH_WEEKDAY: Final[dict[str, tuple[int, int, int]]] = {
     "thanksgiving_ca": (10, 0, 2),
     "dst_end": (11, 6, 1),
     "thanksgiving": (11, 3, 4),
+}
+# (Hebrew month, day, days); month 0 is Adar, or Adar II in a leap year. A feast begins on the evening before.
+_HEBREW: Final[dict[str, tuple[int, int, int]]] = {
+    "rosh_hashanah": (7, 1, 2),
+    "yom_kippur": (7, 10, 1),
+    "sukkot": (7, 15, 7),
+    "shemini_atzeret": (7, 22, 1),
+    "simchat_torah": (7, 23, 1),
+    "hanukkah": (9, 25, 8),
+    "tu_bishvat": (11, 15, 1),
+    "purim": (0, 14, 1),
+    "shushan_purim": (0, 15, 1),
+    "passover": (1, 15, 8),
+    "yom_hashoah": (1, 27, 1),
+    "yom_haatzmaut": (2, 5, 1),
+    "lag_baomer": (2, 18, 1),
+    "shavuot": (3, 6, 2),
+    "tisha_bav": (5, 9, 1),
+}
+# (Islamic month, day, days).
+_ISLAMIC: Final[dict[str, tuple[int, int, int]]] = {
+    "islamic_new_year": (1, 1, 1),
+    "tasua": (1, 9, 1),
+    "ashura": (1, 10, 1),
+    "mawlid": (3, 12, 1),
+    "isra_miraj": (7, 27, 1),
+    "ramadan": (9, 1, 30),
+    "laylat_qadr": (9, 27, 1),
+    "eid_fitr": (10, 1, 1),
+    "eid_adha": (12, 10, 1),
 }
 _FROM_THANKSGIVING: Final = {"black_friday": 1, "small_business": 2, "cyber_monday": 4, "giving_tuesday": 5}
 # Days from Easter Sunday, and how many days the name covers.
@@ -132,7 +171,84 @@ def _begin(name: str, year: int) -> tuple[datetime, int]:
     if name in _FROM_ORTHODOX_EASTER:
         offset, days = _FROM_ORTHODOX_EASTER[name]
         return _orthodox_easter(year) + timedelta(days=offset), days
+    if name in _HEBREW:
+        return _hebrew(name, year)
+    if name in _ISLAMIC:
+        return _islamic(name, year)
+    if name in _CHINESE:
+        return _chinese(name, year)
+    if name in _FROM_DIWALI:
+        return _diwali(name, year)
     return _SPECIAL[name](year)
+
+
+def _hebrew(name: str, year: int) -> tuple[datetime, int]:
+    month, first, days = _HEBREW[name]
+    dates = [hebrew_date(y, month or last_hebrew_month(y), first) for y in hebrew_years(year)]
+    begin = next(found for found in dates if found.year == year)
+    return datetime.combine(begin, time()) - timedelta(days=1), days + 1
+
+
+def _islamic(name: str, year: int) -> tuple[datetime, int]:
+    month, first, days = _ISLAMIC[name]
+    begin = next((d for y in islamic_years(year) if (d := islamic_date(y, month, first)).year == year), None)
+    if begin is None:
+        # The Islamic year is eleven days shorter: now and then a feast skips one of ours.
+        raise ValueError(name)
+    return datetime.combine(begin, time()), days
+
+
+# A Chinese month holds a fixed point of the sun's year: (month, day of that point, days after the new moon).
+_CHINESE: Final[dict[str, tuple[int, int, int]]] = {
+    "chinese_new_year": (2, 19, 0),
+    "lantern_festival": (2, 19, 14),
+    "dragon_boat": (6, 21, 4),
+    "mid_autumn": (9, 23, 14),
+    "double_ninth": (10, 23, 8),
+}
+_FROM_DIWALI: Final = {
+    "dhanteras": -2,
+    "naraka_chaturdashi": -1,
+    "diwali": 0,
+    "govardhan": 1,
+    "bhai_dooj": 2,
+    "chhath": 6,
+}
+_CHINA: Final = timedelta(hours=8)
+_INDIA: Final = timedelta(hours=5, minutes=30)
+
+
+def _chinese(name: str, year: int) -> tuple[datetime, int]:
+    month, day, days = _CHINESE[name]
+    point = datetime(year, month, day)  # noqa: DTZ001 - wall clock
+    moons = [_midnight(moment + _CHINA) for moment in phases_of(year, full=False)]
+    return max(moon for moon in moons if moon <= point) + timedelta(days=days), 1
+
+
+def _diwali(name: str, year: int) -> tuple[datetime, int]:
+    """Count from the new moon while the sun stands in the Indian Libra; the night is the one that ends at that moon."""
+    first = datetime(year, 10, 17)  # noqa: DTZ001 - wall clock
+    moments = [moment.replace(tzinfo=None) + _INDIA for moment in phases_of(year, full=False)]
+    moment = next(moment for moment in moments if moment >= first)
+    is_after_sunset = moment.hour * 60 + moment.minute > 17 * 60 + 45
+    day = _midnight(moment) - timedelta(days=0 if is_after_sunset else 1)
+    return day + timedelta(days=_FROM_DIWALI[name]), 1
+
+
+def _midnight(moment: datetime) -> datetime:
+    return datetime.combine(moment.date(), time())
+
+
+def _jumatul_wida(year: int) -> tuple[datetime, int]:
+    """Return the last Friday of Ramadan."""
+    feast, _ = _islamic("eid_fitr", year)
+    return feast - timedelta(days=(feast.weekday() - 5) % 7 + 1), 1
+
+
+def _tax_day(year: int) -> tuple[datetime, int]:
+    """Return 15 April, or the next working day; Washington's Emancipation Day is none."""
+    day = datetime(year, 4, 15)  # noqa: DTZ001 - wall clock
+    return day + timedelta(days={4: 3, 5: 3, 6: 2}.get(day.weekday(), 0)), 1
 
 
 def _nth_weekday(year: int, month: int, weekday: int, n: int) -> datetime:
@@ -147,13 +263,12 @@ def _nth_weekday(year: int, month: int, weekday: int, n: int) -> datetime:
 def _easter(year: int) -> datetime:
     """Return Easter Sunday of the Western churches. Source: the anonymous Gregorian computus (Meeus, Butcher)."""
     golden, century, in_century = year % 19, year // 100, year % 100
-    skipped, leap_centuries = divmod(century, 4)[::-1]
+    skipped = century % 4
     correction = (century - (century + 8) // 25 + 1) // 3
     epact = (19 * golden + century - century // 4 - correction + 15) % 30
     weekday = (32 + 2 * skipped + 2 * (in_century // 4) - epact - in_century % 4) % 7
     shift = (golden + 11 * epact + 22 * weekday) // 451
     month, day = divmod(epact + weekday - 7 * shift + 114, 31)
-    del leap_centuries
     return datetime(year, month, day + 1)  # noqa: DTZ001 - wall clock
 
 
@@ -206,4 +321,6 @@ _SPECIAL: Final = {
     "grandparents": _grandparents,
     "advent": _advent,
     "kwanzaa": _kwanzaa,
+    "jumatul_wida": _jumatul_wida,
+    "tax_day": _tax_day,
 }

@@ -274,7 +274,7 @@ def period_around(moment: datetime, unit: Unit, clock: Clock, offset: int = 0) -
 
 
 def season(moment: datetime, offset: int = 0, index: int | None = None) -> Interval:
-    """Return the season that holds `moment`, moved by `offset`; or season `index` (0 spring) that begins in its year."""
+    """Return the season that holds `moment`, moved by `offset`; or season `index` (0 spring) of its year."""
     if index is None:
         starts = sum((moment.month, moment.day) >= start for start in _SEASON_STARTS)
         position = moment.year * 4 + starts - 1 + offset
@@ -316,19 +316,19 @@ def ago_window(clock: Clock, parts: list[tuple[float, Unit]], sign: int) -> Inte
     """
     if all(unit in SHORT_UNITS for _, unit in parts):
         seconds = sum(_SECONDS[unit] * count for count, unit in parts)
-        finest: Unit = "minute" if any(unit != "hour" for _, unit in parts) else "hour"
+        shortest: Literal["minute", "hour"] = "minute" if any(unit != "hour" for _, unit in parts) else "hour"
         middle = clock.now + timedelta(seconds=sign * seconds)
         middle = middle.replace(second=0, microsecond=0)
         # An hour count is rounder than a minute count: half an hour to either side.
-        slack = timedelta(minutes=30) if finest == "hour" else timedelta(0)
-        width = timedelta(hours=1) if finest == "hour" else timedelta(minutes=1)
-        return Interval(start=middle - slack, end=middle - slack + width, grain=finest, certainty=0.8)
+        slack = timedelta(minutes=30) if shortest == "hour" else timedelta(0)
+        width = timedelta(hours=1) if shortest == "hour" else timedelta(minutes=1)
+        return Interval(start=middle - slack, end=middle - slack + width, grain=shortest, certainty=0.8)
     moment = clock.today
     if any(unit in SHORT_UNITS for _, unit in parts):
         moment = clock.wall
     for count, unit in parts:
         moment = add(moment, unit, sign * count)
-    finest = parts[-1][1]
+    finest: Unit = parts[-1][1]
     if len(parts) > 1 or parts[0][0] != int(parts[0][0]) or finest in {"day", "workday"}:
         return day(datetime.combine(moment.date(), time()), 0.9)
     if finest in {"fortnight", "weekend", "workweek"}:

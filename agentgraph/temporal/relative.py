@@ -1,4 +1,4 @@
-"""Expressions counted from now or from another date: "last week", "3 days ago", "first Monday of June", "end of March"."""
+"""Expressions counted from now or from a date: "last week", "3 days ago", "first Monday of June", "end of March"."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def _has(tokens: Sequence[Token], kind: str) -> bool:
 
 def _relative_day(tokens: Sequence[Token], clock: Clock) -> Made:
     return "when", day(clock.today + timedelta(days=tokens[0].value), 1.0)
+
+
+def _habitual(_: Sequence[Token], __: Clock) -> Made:
+    """Set "every Monday and Friday" aside: it names no one day."""
+    return "habitual", None
 
 
 def _period(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -542,7 +547,7 @@ def _season_step(tokens: Sequence[Token], clock: Clock) -> Made:
 def _season_alone(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "in the summer": the one now or next, or the last one in a text about the past."""
     token = tokens[-1]
-    if token.text in {"spring", "fall"} and not token.is_definite and tokens[0].text not in {"in", "during"}:
+    if tokens[0].text in {"for", "at", "on"} and not token.is_definite:
         return None
     return pick_season(token.value, 0, clock)
 
@@ -571,6 +576,7 @@ _LINK: Final = "(of|in|comma)"
 _WHOLE: Final = "(when|month|year|unit)"
 _PART: Final = f"(?!(of|in) (when|month|year|unit|{_SHIFT}|edge))"
 UNIT_RULES: Final = (
+    Rule.of("habit weekday ((comma|and){1,2} weekday){0,6}", _habitual),
     Rule.of("relative_day", _relative_day),
     Rule.of("period (number|unit)", _period_weekday),
     Rule.of("period", _period),
@@ -578,7 +584,7 @@ UNIT_RULES: Final = (
     Rule.of(f"{_SHIFT} number (unit|short_unit) ((and|comma){{0,2}} number (unit|short_unit)){{1,3}}", _rolling_parts),
     Rule.of(f"{_SHIFT} number (unit|short_unit) {_PART}", _next_after),
     Rule.of(f"number unit {_AFTER}", _next_after),
-    Rule.of("number weekday (later|ago)", _weekday_count),
+    Rule.of("number (weekday|weekdays) (later|ago)", _weekday_count),
     Rule.of(f"{_SHIFT}{{1,2}} unit {_PART}", _shift_unit),
     Rule.of(f"unit {_AFTER}", _shift_unit),
     Rule.of(f"{_SHIFT}{{1,2}} weekday {_PART}", _shift_weekday),

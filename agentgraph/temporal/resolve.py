@@ -24,8 +24,8 @@ __all__ = ["resolve"]
 
 # Where the week begins on Sunday, and where 3/4 is 4 March. Source: Unicode CLDR 48, weekData and dateFormats.
 _SUNDAY: Final = (
-    "AG AS BD BR BS BT BW BZ CA CO DM DO ET GT GU HK HN ID IL IN JM JP KE KH KR LA MH MM MO MT MX MZ NI NP PA PE PH PK PR PT "
-    "PY SA SG SV TH TT TW UM US VE VI WS YE ZA ZW"
+    "AG AS BD BR BS BT BW BZ CA CO DM DO ET GT GU HK HN ID IL IN JM JP KE KH KR LA MH MM MO MT MX MZ NI NP PA PE PH PK "
+    "PR PT PY SA SG SV TH TT TW UM US VE VI WS YE ZA ZW"
 )
 _SUNDAY_REGIONS: Final = frozenset(_SUNDAY.split())
 _MONTH_FIRST_REGIONS: Final = frozenset({"US", "PH", "CA", "PR", "GU", "UM", "VI", "AS", "MH"})
@@ -44,8 +44,8 @@ def resolve(text: str, *, now: datetime, zone: str | tzinfo = "UTC", locale: str
         text: What was said, in any of the known languages.
         now: When it was said; a naive value is read on the wall clock of `zone`.
         zone: The speaker's, an IANA name or a `tzinfo`.
-        locale: BCP 47, such as `en-GB`: decides the order of `3/4` and the first day of the week, and breaks ties between
-            languages. A language without a region begins its weeks on Monday (ISO 8601).
+        locale: BCP 47, such as `en-GB`: decides the order of `3/4` and the first day of the week, and breaks ties
+            between languages. A language without a region begins its weeks on Monday (ISO 8601).
 
     Raises:
         InvalidInputError: `zone` is not a known IANA name.

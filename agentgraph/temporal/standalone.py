@@ -21,7 +21,6 @@ _BEFORE_A_DATE: Final = frozenset(
 _AFTER_A_DAY: Final = frozenset(
     {"comma", "dot", "close", "in", "and", "to", "time", "before", "after", "from", "mark", "until"}
 )
-_HABIT: Final = frozenset({"every", "each", "any", "cada", "chaque", "jeden", "elke", "iedere", "per"})
 _PUNCTUATION: Final = frozenset({"mark", "comma", "dot", "close", "dash", "slash", "plus", "comparison"})
 _CANDIDATES: Final = frozenset(
     [
@@ -61,18 +60,17 @@ def stand_alone(tokens: Sequence[Token], clock: Clock) -> Iterator[tuple[Token, 
 
 
 def _read(token: Token, before: Token | None, after: Token | None, clock: Clock, *, is_all: bool) -> Interval | None:
+    if before is not None and before.kind == "habit":
+        return None
     if token.kind == "when":
         return as_interval(token, clock)
     is_led = before is not None and before.kind in _BEFORE_A_DATE
-    if before is not None and before.text in _HABIT:
-        return None
     if token.text in vocabulary().everyday and not is_led and not is_all:
         return None
     match token.kind:
         case "month" | "holiday":
             return as_interval(token, clock)
-        case "weekday" if not token.text.endswith("days"):
-            # Plurals are habits: "on Mondays".
+        case "weekday":
             return Partial(weekday=token.value).fill(clock)
         case "ordinal":
             return _day_of_month(token, after, clock, is_all=is_all, is_led=is_led)

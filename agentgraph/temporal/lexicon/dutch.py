@@ -35,6 +35,7 @@ WORDS: Final[Words] = {
         "decade": "decennium|decennia",
         "century": "eeuw|eeuwen",
     },
+    "habit": {0: "elke|iedere"},
     "ago": {-1: "geleden|terug"},
     "later": {1: "later|vanaf nu"},
     "edge": {

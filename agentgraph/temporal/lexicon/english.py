@@ -75,6 +75,7 @@ WORDS: Final[Words] = {
         ("start", 30): "bom",
         ("end", 1): "eod|end of day|end of the day|cob|close of business",
     },
+    "habit": {0: "every|each"},
     "month": {
         1: "january|jan|janv",
         2: "february|feb|febr",
@@ -90,13 +91,23 @@ WORDS: Final[Words] = {
         12: "december|dec",
     },
     "weekday": {
-        0: "monday|mon|mondays",
-        1: "tuesday|tue|tues|tuesdays",
+        0: "monday|mon",
+        1: "tuesday|tue|tues",
         2: "wednesday|wed|weds|wednesdays|wendesday",
-        3: "thursday|thu|thur|thurs|thursdays",
-        4: "friday|fri|fridays",
-        5: "saturday|sat|saturdays",
-        6: "sunday|sun|sundays",
+        3: "thursday|thu|thur|thurs",
+        4: "friday|fri",
+        5: "saturday|sat",
+        6: "sunday|sun",
+    },
+    # Habits ("on Mondays"), unless counted ("3 Fridays from now").
+    "weekdays": {
+        0: "mondays",
+        1: "tuesdays",
+        2: "wednesdays",
+        3: "thursdays",
+        4: "fridays",
+        5: "saturdays",
+        6: "sundays",
     },
     "season": {
         0: "spring|springtime",
@@ -272,6 +283,8 @@ WORDS: Final[Words] = {
         "memorial": "memorial day|decoration day",
         "victoria": "victoria day|sovereign's birthday",
         "father": "father's day|fathers day|father day|fathers' day|dad's day",
+        "siblings": "siblings day|national siblings day|sibling day|national sibling day",
+        "lincoln": "lincoln's birthday|lincolns birthday|lincolns' birthday",
         "flag_day": "flag day",
         "juneteenth": "juneteenth|freedom day|juneteenth day|emancipation day",
         "canada_day": "canada day",
@@ -316,7 +329,6 @@ WORDS: Final[Words] = {
         "dst_end": "daylight saving end day|daylight savings end day|daylight saving end|daylight savings end|"
         "daylight saving ends",
         "election_day": "election day|us election day",
-        "super_tuesday": "super tuesday|tsunami tuesday|giga tuesday",
         "shrove_tuesday": "shrove tuesday|pancake day|pancake tuesday|mardi gras|fat tuesday|shrove day|fasching",
         "carnival_monday": "shrove monday|rosenmontag|clean monday west",
         "ash_wednesday": "ash wednesday",
@@ -347,7 +359,8 @@ WORDS: Final[Words] = {
         "great_lent": "great lent|orthodox lent|great fast",
         "lazarus": "lazarus saturday",
         "advent": "advent|first advent|advent sunday",
-        "rosh_hashanah": "rosh hashanah|rosh hashana|rosh ha-shanah|jewish new year|yom teruah|rosh ha shanah",
+        "rosh_hashanah": "rosh hashanah|rosh hashana|rosh hashanna|rosh ha-shanah|jewish new year|yom teruah|"
+        "rosh ha shanah",
         "yom_kippur": "yom kippur|day of atonement",
         "sukkot": "sukkot|sukkoth|succot|succos|feast of tabernacles|feast of booths|feast of the ingathering",
         "shemini_atzeret": "shemini atzeret|shmini atzeret|shemini atseret",
@@ -381,14 +394,9 @@ WORDS: Final[Words] = {
         "lunar new year's day|chinese lunar new year's day|spring festival|spring festival day",
         "lantern_festival": "lantern festival",
         "dragon_boat": "dragon boat festival|duanwu|duanwu festival|dragon boat day",
-        "qixi": "qixi|qixi festival|chinese valentine's day",
         "mid_autumn": "mid-autumn festival|mid autumn festival|moon festival|mooncake festival|mid-autumn day|"
         "mid autumn day",
         "double_ninth": "double ninth festival|chung yeung festival|chung yeung|double ninth",
-        "qingming": "qingming|qingming festival|tomb sweeping day|tomb-sweeping day|ching ming",
-        "dongzhi": "dongzhi|winter solstice festival",
-        "vesak": "vesak|buddha day|buddha's birthday|buddha purnima|buddha jayanti|wesak|vesak day|vaisakha|"
-        "vaisakha purnima|vesakha",
         "diwali": "diwali|deepavali|dipavali|divali|lakshmi puja|laxmi puja|lakshmi puja day",
         "naraka_chaturdashi": "naraka chaturdashi|choti diwali|chhoti diwali|kali chaudas|narak chaturdashi|"
         "roop chaudas|narak nivaran chaturdashi|kali chaudas|bhoot chaturdashi",
@@ -396,24 +404,6 @@ WORDS: Final[Words] = {
         "govardhan": "govardhan puja|gowardhan puja|annakut|bali pratipada|balipratipada",
         "bhai_dooj": "bhai dooj|bhau beej|bhai bij|bhai phonta|bhau-beej|bhai tika|bhai beej",
         "chhath": "chhath|chhath puja|dala chhath|surya shashthi|dala puja|chhath parv|chhath parva|chhat",
-        "holi": "holi|dhulandi|dhulendi|phagwah|festival of colors|dhulivandan|rangwali holi",
-        "holika_dahan": "holika dahan|chhoti holi|choti holi|kamudu pyre",
-        "maha_shivaratri": "maha shivaratri|mahashivaratri|maha shivratri|shivaratri|shivratri|mahashivratri",
-        "vasant_panchami": "vasant panchami|basant panchami|saraswati puja|saraswati jayanti|vasanth panchami",
-        "krishna_janmashtami": "krishna janmashtami|janmashtami|gokulashtami|krishnashtami|sri krishna jayanti|"
-        "gokul ashtami|krishna ashtami",
-        "ganesh_chaturthi": "ganesh chaturthi|vinayaka chaturthi|ganesha chaturthi|vinayaka chavithi|ganesh chaturti",
-        "navaratri": "navaratri|navarathri|navratri|sharad navratri|durga puja nights",
-        "durga_puja": "durga puja|durga pooja|durgotsava",
-        "maha_saptami": "maha saptami",
-        "maha_ashtami": "durga ashtami|maha ashtami",
-        "maha_navami": "maha navami|mahanavami",
-        "dussehra": "dussehra|vijayadashami|dasara|dashain|vijaya dashami|dasera|dashahara",
-        "raksha_bandhan": "raksha bandhan|rakhi|rakhi purnima|rakshabandhan|raksha bandan",
-        "rama_navami": "rama navami|ram navami|sri rama navami|ramanavami",
-        "hanuman_jayanti": "hanuman jayanti",
-        "karva_chauth": "karva chauth|karwa chauth",
-        "ugadi": "ugadi|yugadi|gudi padwa|chaitra sukladi|samvatsaradi|chaitra shukladi",
         "makar_sankranti": "makar sankranti|makara sankranti|makara sankranthi|maghi|makar sankranthi|sankranti|"
         "pongal|thai pongal",
         "bhogi": "bhogi|bogi pandigai|bhogi pongal|bogi",
@@ -421,11 +411,6 @@ WORDS: Final[Words] = {
         "kaanum_pongal": "kaanum pongal|kanum pongal|kanu pongal",
         "lohri": "lohri",
         "vaisakhi": "vaisakhi|vaishakhi|baisakhi|vaisakhadi|vasakhi|mesadi",
-        "guru_ravidas": "guru ravidas jayanti|guru ravidass jayanti|guru ravidas birthday|guru ravidass birthday",
-        "valmiki": "valmiki jayanti|maharishi valmiki jayanti|pargat diwas",
-        "mahavir_jayanti": "mahavir jayanti|mahavir janma kalyanak",
-        "guru_nanak": "guru nanak jayanti|guru nanak gurpurab|guru nanak's birthday",
-        "rath_yatra": "rath yatra|ratha yatra|ratha-yatra|rath-yatra|rathayatra",
     },
 }
 CUES: Final = (
@@ -449,6 +434,6 @@ NOT_PAST: Final = (
 )
 # Words with another everyday meaning, and people's names: alone they are no time.
 EVERYDAY: Final = (
-    "may march mar april june august jan dec sept jun sat sun mon wed fri lent advent epiphany ascension holi maghi eid"
+    "may march mar april june august jan dec sept jun sat sun mon wed fri lent advent epiphany ascension eid"
 )
 WEAK: Final = "y|s|m|d|w|h"

@@ -47,6 +47,7 @@ WORDS: Final[Words] = {
         "middle": "mi|milieu de|au milieu de|au milieu du",
         "end": "fin|à la fin de|à la fin du|fin de|la fin de",
     },
+    "habit": {0: "chaque"},
     "month": {
         1: "janvier|janv",
         2: "février|fevrier|févr",

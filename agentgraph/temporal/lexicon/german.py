@@ -46,6 +46,7 @@ WORDS: Final[Words] = {
         "middle": "mitte|mitte des",
         "end": "ende|ende des|am ende des",
     },
+    "habit": {0: "jeden|jede|jedes|jedem"},
     "month": {
         1: "januar|jänner",
         2: "februar",

@@ -49,6 +49,7 @@ WORDS: Final[Words] = {
         "middle": "meados de|em meados de|meio de|no meio de|no meio do",
         "end": "fim de|fim do|no fim de|no fim do|final de|final do|no final de|no final do",
     },
+    "habit": {0: "toda|todas as"},
     "month": {
         1: "janeiro",
         2: "fevereiro",

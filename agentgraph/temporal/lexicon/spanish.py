@@ -50,6 +50,7 @@ WORDS: Final[Words] = {
         "middle": "mediados de|a mediados de",
         "end": "finales de|a finales de|fines de|a fines de|fin de|final de",
     },
+    "habit": {0: "cada"},
     "month": {
         1: "enero",
         2: "febrero",

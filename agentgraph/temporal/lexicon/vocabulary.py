@@ -87,7 +87,9 @@ def vocabulary() -> Vocabulary:
     for word, entries in meanings.items():
         parts = tuple(word.split())
         if len(parts) > 1:
-            phrases.setdefault((parts[0], parts[1].removesuffix("'s")), []).append((parts, tuple(entries)))
+            phrases.setdefault((parts[0].removesuffix("'s"), parts[1].removesuffix("'s")), []).append(
+                (parts, tuple(entries))
+            )
     return Vocabulary(
         words={word: tuple(entries) for word, entries in meanings.items() if " " not in word},
         phrases={first: tuple(sorted(found, key=lambda f: -len(f[0]))) for first, found in phrases.items()},

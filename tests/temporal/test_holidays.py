@@ -1,0 +1,68 @@
+"""Holidays against almanacs: fixed, n-th weekdays, from Easter, Hebrew, Islamic, Chinese and Indian."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agentgraph.temporal import resolve
+
+NOW = datetime(2020, 1, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Christmas 2024", "2024-12-25"),
+        ("New Year's Eve 2023", "2023-12-31"),
+        ("Thanksgiving 2022", "2022-11-24"),
+        ("Black Friday 2022", "2022-11-25"),
+        ("Memorial Day 2023", "2023-05-29"),
+        ("MLK Day 2024", "2024-01-15"),
+        ("Mother's Day 2021", "2021-05-09"),
+        ("Labour Day 2021", "2021-09-06"),
+        ("Election Day 2024", "2024-11-05"),
+        ("Tax Day 2017", "2017-04-18"),
+        ("Easter 2024", "2024-03-31"),
+        ("Easter 1961", "1961-04-02"),
+        ("Good Friday 2025", "2025-04-18"),
+        ("Ash Wednesday 2024", "2024-02-14"),
+        ("Pentecost 2023", "2023-05-28"),
+        ("Orthodox Easter 2024", "2024-05-05"),
+        ("Orthodox Easter 2021", "2021-05-02"),
+        ("Koningsdag 2014", "2014-04-26"),
+        ("Rosh Hashanah 2023", "2023-09-15"),
+        ("Yom Kippur 2024", "2024-10-11"),
+        ("Passover 2025", "2025-04-12"),
+        ("Hanukkah 2024", "2024-12-25"),
+        ("Purim 2024", "2024-03-23"),
+        ("Ramadan 2018", "2018-05-16"),
+        ("Eid al-Fitr 2024", "2024-04-10"),
+        ("Chinese New Year 2024", "2024-02-10"),
+        ("Chinese New Year 2023", "2023-01-22"),
+        ("Mid-Autumn Festival 2023", "2023-09-29"),
+        ("Dragon Boat Festival 2024", "2024-06-10"),
+        ("Diwali 2023", "2023-11-12"),
+        ("Diwali 2021", "2021-11-04"),
+        ("Diwali 2018", "2018-11-07"),
+    ],
+)
+def test_a_holiday_begins_on_its_day(text: str, expected: str) -> None:
+    (window,) = resolve(text, now=NOW)
+    assert window.start is not None
+    assert window.start.date().isoformat() == expected
+
+
+def test_every_chinese_new_year_lies_between_its_bounds() -> None:
+    for year in range(1950, 2100):
+        (window,) = resolve(f"Chinese New Year {year}", now=NOW)
+        assert window.start is not None
+        assert (1, 20) <= (window.start.month, window.start.day) <= (2, 21)
+
+
+def test_a_feast_of_several_days_is_one_window() -> None:
+    (window,) = resolve("we met during Hanukkah 2018", now=NOW)
+    assert window.start is not None
+    assert window.end is not None
+    assert window.end - window.start == timedelta(days=9)
