@@ -53,7 +53,6 @@ T = TypeVar("T")
 _FILE: Final = "memory.db"
 _QUERIES_REMEMBERED: Final = 512
 _TEXTS_PER_CALL: Final = 256
-_INLINE_OPS: Final = 16  # more than these are prepared off the event loop
 _ITEMS_PER_REEMBED: Final = 256
 
 
@@ -210,7 +209,7 @@ class FaissStore(BaseStore):
                 return StoreStats(
                     items=0, namespaces=0, entries=0, vectors=0, stale_vectors=0, expiring=0, size_bytes=0
                 )
-            return await self._in_pool(items.stats)
+            return await self._read([items], items.stats)
 
     async def reembed(self, tenant: str, *, progress: Callable[[int, int], None] | None = None) -> int:
         """Embed anew whatever `tenant` has no vector of this store's model for; return how many items that were.
@@ -227,8 +226,8 @@ class FaissStore(BaseStore):
         async with self._using(tenant) as items:
             if items is None:
                 return 0
-            total = (await self._in_pool(items.stats)).stale_vectors
-            while batch := await self._in_pool(lambda: items.stale(after=last, limit=_ITEMS_PER_REEMBED)):  # noqa: B023
+            total = (await self._read([items], items.stats)).stale_vectors
+            while batch := await self._read([items], lambda: items.stale(after=last, limit=_ITEMS_PER_REEMBED)):  # noqa: B023
                 last = batch[-1][0].item_id
                 texts = [
                     texts_of(row.value, self._fields if paths is None else json.loads(paths)) for row, paths in batch
@@ -241,6 +240,18 @@ class FaissStore(BaseStore):
                 if progress is not None:
                     progress(done, max(total, done))
         return done
+
+    async def scrub(self, tenant: str) -> None:
+        """Leave nothing on disk of what was deleted or overwritten in `tenant`'s memory.
+
+        Deleted rows are overwritten at once; this empties the journal, which still holds earlier pages.
+
+        Raises:
+            StoreUnavailableError: Somebody reads an old state just now; try again.
+        """
+        async with self._using(tenant) as items:
+            if items is not None:
+                await self._read([items], items.empty_journal)
 
     async def delete_tenant(self, tenant: str) -> None:
         """Close `tenant`'s file and remove the tenant's whole directory, with whatever else lies in it."""
@@ -259,7 +270,7 @@ class FaissStore(BaseStore):
         async with self._using(tenant) as items:
             if items is None:
                 return [None] * len(ops)
-            rows = await self._in_pool(lambda: items.get(wanted))
+            rows = await self._read([items], lambda: items.get(wanted))
             await self._refresh(items, [row for row, op in zip(rows, ops, strict=True) if op.refresh_ttl])
         return [None if row is None else _as_item(row) for row in rows]
 
@@ -274,7 +285,7 @@ class FaissStore(BaseStore):
         async with self._using(tenant) as items:
             if items is None:
                 return []
-            rows = await self._in_pool(lambda: items.newest(where, condition, limit=op.limit, offset=op.offset))
+            rows = await self._read([items], lambda: items.newest(where, condition, limit=op.limit, offset=op.offset))
             await self._refresh(items, rows if op.refresh_ttl else [])
         return [_as_search_item(row, None) for row in rows]
 
@@ -295,8 +306,9 @@ class FaissStore(BaseStore):
             if not tenants:
                 return []
             vector = await self._query_vector(text, [items for items, _ in tenants], query_vector)
-            found = await self._in_pool(
-                lambda: search(tenants, condition, terms=term_ids(text), vector=vector, limit=limit, offset=offset)
+            found = await self._read(
+                [items for items, _ in tenants],
+                lambda: search(tenants, condition, terms=term_ids(text), vector=vector, limit=limit, offset=offset),
             )
             if refresh_ttl:
                 for home, (items, _) in enumerate(tenants):
@@ -313,7 +325,7 @@ class FaissStore(BaseStore):
                 param="prefix",
             )
         async with self._using(_checked_tenant(prefixes[0])) as items:
-            known = [] if items is None else await self._in_pool(items.namespaces)
+            known = [] if items is None else await self._read([items], items.namespaces)
         matching = [namespace for namespace in known if all(_matches(condition, namespace) for condition in conditions)]
         cut = dict.fromkeys(namespace[: op.max_depth] for namespace in matching)
         return list(cut)[op.offset : op.offset + op.limit]
@@ -336,14 +348,9 @@ class FaissStore(BaseStore):
         if not ops:
             return {}
         last = {(tuple(op.namespace), op.key): op for op in ops}
-        if len(last) > _INLINE_OPS:
-            drafts = await self._in_pool(lambda: [self._draft(op) for op in last.values()])
-        else:
-            drafts = [self._draft(op) for op in last.values()]
+        drafts = await self._in_pool(lambda: [self._draft(op) for op in last.values()])
         vectors = await self._embedded(text for _, texts in drafts for text in texts)
-        if len(last) > _INLINE_OPS:
-            return await self._in_pool(lambda: _with_entries(drafts, vectors))
-        return _with_entries(drafts, vectors)
+        return await self._in_pool(lambda: _with_entries(drafts, vectors))
 
     def _draft(self, op: PutOp) -> tuple[NewItem, list[str]]:
         """Check and encode one write; return it with the texts to index."""
@@ -392,7 +399,7 @@ class FaissStore(BaseStore):
             if known is not None:
                 self._queries.move_to_end(query)
                 return known
-        if not await self._in_pool(lambda: any(items.has_vectors() for items in tenants)):
+        if not await self._read(tenants, lambda: any(items.has_vectors() for items in tenants)):
             return None
         vector = unit(await self.embeddings.aembed_query(query))
         with self._guard:
@@ -467,6 +474,24 @@ class FaissStore(BaseStore):
 
     def _tenants_on_disk(self) -> list[str]:
         return [name for path in sorted(self._storage_dir.glob(f"*/{_FILE}")) if (name := _tenant_in(path)) is not None]
+
+    async def _read(self, tenants: Sequence[TenantItems], function: Callable[[], T]) -> T:
+        """Run `function`, which reads `tenants`, when those who asked before have read.
+
+        One reads a tenant at a time; whoever waits should not do so on a thread that others need.
+        """
+        mine: Future[None] = Future()
+        with self._guard:  # for all at once, so that no two wait for each other
+            before = [items.last_read for items in tenants if items.last_read is not None]
+            for items in tenants:
+                items.last_read = mine
+        try:
+            for other in before:
+                if not other.done():
+                    await asyncio.shield(asyncio.wrap_future(other))
+            return await self._in_pool(function)
+        finally:
+            mine.set_result(None)
 
     async def _written(self, items: TenantItems, job: Callable[[sqlite3.Connection], T]) -> T:
         file = items.file

@@ -10,8 +10,8 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from agentgraph.errors import StoreError
+from agentgraph.errors import StoreError, StoreUnavailableError
 from agentgraph.stores.filters import filter_sql, matches_json
 from agentgraph.stores.lexical import Terms
 from agentgraph.stores.ranking import Hit, Selection, rank
@@ -37,6 +37,7 @@ _SEPARATOR: Final = "\x1f"  # no label holds a control character
 _AFTER_SEPARATOR: Final = "\x20"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REMOVALS_KEPT: Final = 100_000
+_FEW: Final = 500
 _SWEPT_PER_WRITE: Final = 256
 _BUSY_TIMEOUT_MS: Final = 10_000
 
@@ -199,6 +200,7 @@ class TenantItems:
             if self._file is not None:
                 self._file.close()
             raise StoreError(f"cannot read the database {path.name!r}: {error}") from error
+        self.last_read: Future[None] | None = None  # the store's, to let one wait for another off the threads
         self._shards: dict[int, Shard] = {}
         self._data_version = -1
         self._last_entry = 0
@@ -363,6 +365,17 @@ class TenantItems:
                 is not None
             )
 
+    def empty_journal(self) -> None:
+        """Move the journal's pages into the file and cut it to nothing."""
+        try:
+            with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+                connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+                ((is_busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise StoreError(f"the database {self._path.name!r} refused: {error}") from error
+        if is_busy:
+            raise StoreUnavailableError(f"the database {self._path.name!r} is being read; its journal stays for now")
+
     def namespaces(self) -> list[tuple[str, ...]]:
         """Return every namespace that holds a living item, sorted."""
         with self.snapshot() as connection:
@@ -424,8 +437,11 @@ class TenantItems:
 
     def items(self, connection: sqlite3.Connection, item_ids: Sequence[int]) -> dict[int, ItemRow]:
         """Return items by number, within a snapshot."""
-        marks = ",".join("?" * len(item_ids))
-        rows = connection.execute(f"{_ITEMS} WHERE i.id IN ({marks})", item_ids)
+        if len(item_ids) <= _FEW:
+            marks, parameters = ",".join("?" * len(item_ids)), tuple(item_ids)
+        else:  # SQLite bounds the number of parameters
+            marks, parameters = "SELECT value FROM json_each(?)", (json.dumps(item_ids),)
+        rows = connection.execute(f"{_ITEMS} WHERE i.id IN ({marks})", parameters)
         return {row[5]: _item(row) for row in rows}
 
     def _shard(self, connection: sqlite3.Connection, namespace: int) -> Shard:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import numpy as np
@@ -135,6 +136,29 @@ async def test_one_ranking_covers_several_tenants_with_equal_item_numbers(store)
 
 def test_it_is_a_hybrid_search(tmp_path):
     assert issubclass(FaissStore, HybridSearch)
+
+
+async def test_a_pool_of_one_thread_is_enough(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        async with FaissStore(tmp_path, embeddings=HashEmbeddings(), pool=pool, hot_tenants=1) as store:
+            async with asyncio.timeout(20):
+                await asyncio.gather(*(store.aput((f"t{n}", "m"), "k", {"text": "red car"}) for n in range(6)))
+                namespaces = [(f"t{n}", "m") for n in range(6)]
+                found = await asyncio.gather(*(store.arank(namespaces, "red car") for _ in range(6)))
+                assert all(len(ranked) == 6 for ranked in found)
+                await store.delete_tenant("t1")
+        assert pool.submit(lambda: 1).result() == 1
+
+
+async def test_a_cancelled_search_holds_up_nobody(store):
+    await store.aput(SHARED, "k", {"text": "red car"})
+    for delay in (0, 0.0001, 0.001):
+        searches = [asyncio.ensure_future(store.arank([SHARED], f"red car {n}")) for n in range(20)]
+        await asyncio.sleep(delay)
+        for search in searches[::2]:
+            search.cancel()
+        done = await asyncio.gather(*searches, return_exceptions=True)
+        assert all(len(found) == 1 for found in done[1::2])
 
 
 async def test_a_closed_store_says_so(tmp_path):
@@ -498,8 +522,11 @@ async def test_nothing_of_a_deleted_item_stays_on_disk(tmp_path):
         await store.aput(SHARED, "k", {"text": "the password is Xylophone77"})
         await store.aput(SHARED, "other", {"text": "something else"})
         await store.adelete(SHARED, "k")
-    for file in tenant_directory(tmp_path, "acme").iterdir():
-        assert b"Xylophone77" not in file.read_bytes()
+        await store.scrub("acme")
+        await store.scrub("nobody")
+        for file in tenant_directory(tmp_path, "acme").iterdir():
+            assert b"Xylophone77" not in file.read_bytes()
+        assert keys(await store.asearch(SHARED, query="something")) == ["other"]
 
 
 # Time.
