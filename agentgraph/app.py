@@ -53,6 +53,8 @@ __all__ = ["AgentGraph"]
 logger = logging.getLogger(__name__)
 Graph = CompiledStateGraph[AgentState, RunContext, AgentState, AgentState]
 _STORE_THREADS: Final = 8
+# Somebody who says a thing and asks about it at once, on another thread, waits this long at the most for it to be kept.
+_LONGEST_WAIT_FOR_MEMORY_S: Final = 0.25
 
 
 def _utc_now() -> datetime:
@@ -376,6 +378,9 @@ class AgentGraph:
             answers: list[AnswerCompleted] = []
             async with self._turnstile.enter(request.scope.thread_key):
                 messages = await self._arrivals(request)
+                if self._worker is not None and context.include_memories:
+                    readable = request.scope.read_namespaces(include_global=self.settings.enable_global_memory)
+                    await self._worker.caught_up(readable, timeout_s=_LONGEST_WAIT_FOR_MEMORY_S)
                 await self._walk(request.scope, messages, context, emit, answers)
             if not answers:
                 raise AgentGraphError("the run ended without an answer", code="no_answer")
@@ -386,7 +391,7 @@ class AgentGraph:
             self._follow_up(request.scope, context, answers[-1].history_tokens)
         except Exception as error:  # noqa: BLE001  the outermost place of a run: handed to the caller as its last event
             if self._worker is not None:
-                self._worker.notify(request.scope.tenant)
+                self._worker.notify(request.scope.tenant, request.scope.write_namespace)
             ending = RunFailed(run_id=run_id, error=_translated(error))
         emit(ending)
 
@@ -473,7 +478,7 @@ class AgentGraph:
     def _follow_up(self, scope: Scope, context: RunContext, history_tokens: int) -> None:
         """Start what is due after the answer."""
         if self._worker is not None and context.include_memories:
-            self._worker.notify(scope.tenant)
+            self._worker.notify(scope.tenant, scope.write_namespace)
         key = scope.thread_key
         if key and history_tokens > self.settings.live_window_tokens and key not in self._summarising:
             self._summarising.add(key)

@@ -156,6 +156,13 @@ async def test_yesterday_is_the_speakers_yesterday(open_app: OpenApp) -> None:
     assert there.windows[0]["start"] == "2026-03-01T15:00:00+00:00"
 
 
+async def test_a_question_right_after_a_statement_finds_it(open_app: OpenApp) -> None:
+    app, model = await open_app(["ok"] * 2)
+    await app.run("I prefer aisle seats.", tenant="acme", thread="t1")
+    await app.run("Which seat should you book me?", tenant="acme", thread="t2")
+    assert '"I prefer aisle seats."' in prompt(model)
+
+
 async def test_tenants_and_users_never_see_each_others_memories(open_app: OpenApp) -> None:
     app, model = await open_app(["ok"] * 5)
     await app.run("My secret colour is teal.", tenant="acme", user="ana")
@@ -226,7 +233,7 @@ async def test_memory_can_be_switched_off_for_a_run_and_altogether(open_app: Ope
 
 async def test_memory_owed_at_a_crash_is_written_at_the_next_start(open_app: OpenApp, tmp_path: Path) -> None:
     app, _ = await open_app(["ok", "ok"])
-    app._worker.notify = lambda tenant: None  # the process dies before its worker gets to it
+    app._worker.notify = lambda *_: None  # the process dies before its worker gets to it
     await app.run("I like tea a lot.", tenant="acme", thread="t1")
     await app.run("I like jam as well.", tenant="acme")
     assert await app.store.asearch(("acme", "memory", "shared")) == []
