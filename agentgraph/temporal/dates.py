@@ -202,9 +202,12 @@ def _quarter(tokens: Sequence[Token], clock: Clock) -> Made:
 def _ordinal_quarter(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "third quarter (of) 2016", "2016 the third quarter", "the 4th qtr"."""
     unit = next(token.value for token in tokens if token.kind == "unit")
+    index = next(token.value for token in tokens if token.kind == "ordinal")
+    if unit == "century" and len(tokens) == 2 and 1 < index <= 99:
+        start = datetime((index - 1) * 100, 1, 1)  # noqa: DTZ001 - wall clock
+        return "when", Interval(start=start, end=add(start, "century", 1), grain="century", certainty=0.9)
     if unit not in {"quarter", "half_year"}:
         return None
-    index = next(token.value for token in tokens if token.kind == "ordinal")
     year = clock.wall.year
     certainty = 0.75
     for token in tokens:

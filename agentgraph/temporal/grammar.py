@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 from agentgraph.temporal.periods import Clock
@@ -36,19 +37,36 @@ _NAME: Final = re.compile(r"[a-z_0-9]*[a-z_]+[0-9]*")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A compiled pattern and what to make of its match."""
+    """A pattern and what to make of its match; compiled when a text first holds the kinds it needs."""
 
-    pattern: re.Pattern[str]
+    source: str
     needs: frozenset[str]
     build: Build
 
     @classmethod
-    def of(cls, pattern: str, build: Build) -> Rule:
-        """Compile `pattern`: kinds separated by spaces, with `?`, `|`, `(…)`, `{m,n}` as in regular expressions."""
-        compiled = _NAME.sub(lambda match: _LETTERS[match.group()], pattern).replace(" ", "")
-        outside = re.sub(r"\([^()]*\)", "", re.sub(r"\([^()]*\)", "", pattern)).split()
-        needs = frozenset(_LETTERS[name] for name in outside if _NAME.fullmatch(name))
-        return cls(re.compile(compiled.replace("(", "(?:").replace("(?:?", "(?")), needs, build)
+    def of(cls, source: str, build: Build) -> Rule:
+        """Write a rule: kinds separated by spaces, with `?`, `|`, `(…)`, `{m,n}` as in regular expressions."""
+        outside = source
+        while "(" in outside:
+            outside, before = _GROUP.sub("", outside), outside
+            if outside == before:
+                break
+        needs = frozenset(_LETTERS[name] for name in outside.split() if _NAME.fullmatch(name))
+        return cls(source, needs if "|" not in outside else frozenset(), build)
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """The compiled rule."""
+        return _compiled(self.source)
+
+
+_GROUP: Final = re.compile(r"\([^()]*\)")
+
+
+@cache
+def _compiled(source: str) -> re.Pattern[str]:
+    spelt = _NAME.sub(lambda match: _LETTERS[match.group()], source).replace(" ", "")
+    return re.compile(spelt.replace("(", "(?:").replace("(?:?", "(?"))
 
 
 def letters(tokens: Sequence[Token]) -> str:
@@ -63,7 +81,8 @@ def apply_rules(tokens: list[Token], rules: Sequence[Rule], clock: Clock) -> lis
     for rule in rules:
         if not rule.needs <= present:
             continue
-        match = rule.pattern.search(spelt)
+        pattern = rule.pattern
+        match = pattern.search(spelt)
         if match is None:
             continue
         made: list[Token] = []
@@ -72,7 +91,7 @@ def apply_rules(tokens: list[Token], rules: Sequence[Rule], clock: Clock) -> lis
             start, end = match.span()
             built = _build(rule, tokens[start:end], clock)
             if built is None:
-                match = rule.pattern.search(spelt, start + 1)
+                match = pattern.search(spelt, start + 1)
                 continue
             made.extend(tokens[done:start])
             first, last = tokens[start], tokens[end - 1]
@@ -88,7 +107,7 @@ def apply_rules(tokens: list[Token], rules: Sequence[Rule], clock: Clock) -> lis
                 )
             )
             done = end
-            match = rule.pattern.search(spelt, end)
+            match = pattern.search(spelt, end)
         if done:
             made.extend(tokens[done:])
             tokens = made

@@ -59,11 +59,20 @@ _END_KINDS: Final = frozenset(
 def _range(tokens: Sequence[Token], clock: Clock) -> Made:
     ends = _ends(tokens)
     first, last = _endpoint(ends[0], clock), _endpoint(ends[-1], clock)
-    if first is None or last is None:
+    if first is None or last is None or _is_count(ends[-1], first):
+        return None
+    if ends[0].kind == "number" == ends[-1].kind and not all(is_plain_day_month(token.text) for token in ends):
         return None
     if ends[0].kind == "time" and ends[-1].kind == "now" and isinstance(last, Interval):
         last = Interval(start=clock.wall, end=clock.wall, grain="minute")
     return _joined(first, last, clock)
+
+
+def _is_count(token: Token, first: Partial | Interval) -> bool:
+    """Say whether a bare number counts something: "from 5 to 3", "from October 10 to 5 agents"."""
+    if token.kind != "number" or token.is_definite or not token.text.isdigit():
+        return False
+    return not isinstance(first, Partial) or first.month is None or first.day is None or token.value <= first.day
 
 
 def _bare_range(tokens: Sequence[Token], clock: Clock) -> Made:

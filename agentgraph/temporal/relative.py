@@ -122,7 +122,8 @@ def _before_now(tokens: Sequence[Token], clock: Clock) -> Made:
 
 def _in_duration(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "in 3 weeks"; "for 3 weeks" and "over 3 weeks" are lengths, not dates."""
-    if tokens[0].kind == "in" and tokens[0].text not in _IN_FUTURE:
+    if tokens[0].kind == "in" and (tokens[0].text not in _IN_FUTURE or clock.lean < 0):
+        # "I finished it in 4 hours" tells how long, not when.
         return None
     return "when", ago_window(clock, list(tokens[1].value), 1)
 
@@ -206,6 +207,16 @@ def _shift_unit(tokens: Sequence[Token], clock: Clock) -> Made:
     if unit == "century" and tokens[0].text in {"past", "last"}:
         return "when", period(unit, offset, clock)
     return "when", period(unit, offset, clock)
+
+
+def _rolling_unit(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "in the past month" as the month up to today; without the article it is a calendar's month."""
+    unit: Unit = tokens[2].value
+    if not tokens[1].is_definite or tokens[1].value == 0 or unit not in {"week", "month", "quarter", "year", "decade"}:
+        return None
+    if tokens[0].text not in {"in", "over", "within", "during", "throughout"}:
+        return None
+    return _rolling([(1, unit)], tokens[1].value, clock)
 
 
 def _weekend(offset: int, clock: Clock) -> Made:
@@ -585,6 +596,7 @@ UNIT_RULES: Final = (
     Rule.of(f"{_SHIFT} number (unit|short_unit) {_PART}", _next_after),
     Rule.of(f"number unit {_AFTER}", _next_after),
     Rule.of("number (weekday|weekdays) (later|ago)", _weekday_count),
+    Rule.of(f"(in|within) shift unit {_PART}", _rolling_unit),
     Rule.of(f"{_SHIFT}{{1,2}} unit {_PART}", _shift_unit),
     Rule.of(f"unit {_AFTER}", _shift_unit),
     Rule.of(f"{_SHIFT}{{1,2}} weekday {_PART}", _shift_weekday),
@@ -618,7 +630,7 @@ ANCHORED_RULES: Final = (
     Rule.of("weekday (of|in|comma|dash)? when", _weekday_of_week),
     Rule.of("when (of|in|comma|dash)? weekday", _weekday_of_week),
     Rule.of("abbreviation", _abbreviation),
-    Rule.of(f"edge (of|in)? {_WHOLE}", _edge),
+    Rule.of(f"edge (of|in|dash)? {_WHOLE}", _edge),
     Rule.of("(later|ago) in? (when|unit)", _later_in),
     # Durations, last: their words serve everything above.
     Rule.of("(number|article) (unit|short_unit) ((and|comma){0,2} (number|article) (unit|short_unit)){0,4}", _duration),

@@ -90,7 +90,12 @@ def _read(token: Token, before: Token | None, after: Token | None, clock: Clock,
         case "season" if is_all:
             made = pick_season(token.value, 0, clock)
             return made[1] if made else None
-        case "unit" if token.value == "weekend" and token.is_definite and (after is None or after.kind != "of"):
+        case "unit" if (
+            token.value == "weekend"
+            and token.is_definite
+            and not token.text.endswith("s")
+            and (after is None or after.kind != "of")
+        ):
             return period("weekend", 0, clock)
         case "unit" if is_all and token.is_definite and token.value in {"week", "month", "year", "quarter"}:
             return period(token.value, 0, clock)

@@ -39,7 +39,7 @@ class Token:
 
 
 # (?<!...) and (?!...) keep phone numbers, versions, IP addresses and identifiers out.
-_BEFORE: Final = r"(?<![\d.:/])(?<!\d[-,])"
+_BEFORE: Final = r"(?<![^\W_])(?<![.:/])(?<!\d[-,])"
 _AFTER: Final = r"(?![\d])(?![-/.:,]\d)"
 _DATE: Final = rf"""
     (?P<ymd>{_BEFORE}\d{{4}}(?P<ymd_sep>[-/.])\d{{1,2}}(?P=ymd_sep)\d{{1,2}}(?:T(?=\d\d:))?(?!\d)(?![-/.]\d))
@@ -71,14 +71,18 @@ _DATE: Final = rf"""
 @cache
 def _lexer() -> re.Pattern[str]:
     unspaced = "|".join(map(re.escape, vocabulary().unspaced)) or "(?!)"
-    rest = rf"""
+    # Words and marks are most of any text, so they come first; only "q3" and "h1" begin like a word and are none.
+    first = r"""
+    (?P<word>(?:[ap]\.m\.?|a\.d\.)(?!\w)
+      |(?![qh][1-4](?!\w))[^\W\d_\u3040-\u30ff\u3400-\u9fff]+(?:['’][^\W\d_\u3040-\u30ff\u3400-\u9fff]+)*['’]?)
+  | (?P<mark>[^\w\s'’<>=]|_)
+  |"""
+    last = rf"""
   | (?P<unspaced>{unspaced})
   | (?P<unspaced_other>[\u3040-\u30ff\u3400-\u9fff])
-  | (?P<word>(?:[ap]\.m\.?|a\.d\.)(?!\w)
-      |[^\W\d_\u3040-\u30ff\u3400-\u9fff]+(?:['’][^\W\d_\u3040-\u30ff\u3400-\u9fff]+)*['’]?)
-  | (?P<mark>[^\w\s]|_)
+  | (?P<other_mark>[^\w\s])
 """
-    return re.compile(_DATE + rest, re.VERBOSE | re.IGNORECASE)
+    return re.compile(first + _DATE + last, re.VERBOSE | re.IGNORECASE)
 
 
 _MARKS: Final = {
@@ -142,7 +146,11 @@ _AFTER_DOT: Final = frozenset({"number", "year", "ordinal", "month", "comma", "d
 
 def _raw(match: re.Match[str]) -> Raw:
     kind = match.lastgroup or "mark"
-    return kind, match.group().lower().replace("’", "'"), match.start(), match.end()
+    if kind == "other_mark":
+        kind = "mark"
+    word = match.group().lower().replace("’", "'")
+    # A closing quotation mark is no part of the mention; a possessive one ("weeks' time") is no loss to it.
+    return kind, word, match.start(), match.end() - (kind == "word" and word.endswith("'"))
 
 
 # Words of English that other languages spell alike and that name no time.

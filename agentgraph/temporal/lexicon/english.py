@@ -16,7 +16,7 @@ WORDS: Final[Words] = {
         2: "day after tomorrow|the day after tomorrow|day after tmrw|the day after tmrw|day after tmr|overmorrow",
     },
     "now": {0: "now|right now|just now|at this moment|at the moment|at present|present|currently|asap|this moment"},
-    "to_now": {0: "to date|until now|till now|up to now"},
+    "to_now": {0: "to date|until now|till now"},
     "shift": {
         -1: "last|previous|past|prior|preceding",
         0: "this|current|present",
