@@ -38,6 +38,12 @@ def _year_first(tokens: Sequence[Token], _: Clock) -> Made:
     return _partial(year, day, month) if month > 12 else _partial(year, month, day)
 
 
+def _timestamp(tokens: Sequence[Token], _: Clock) -> Made:
+    """Read an ISO 8601 timestamp; with an offset it is absolute, without one the speaker's wall clock."""
+    moment = datetime.fromisoformat(tokens[0].value.upper()).replace(second=0, microsecond=0)
+    return "when", Interval(start=moment, end=moment + timedelta(minutes=1), grain="minute", certainty=1.0)
+
+
 def _compact(tokens: Sequence[Token], _: Clock) -> Made:
     digits = tokens[0].value
     return _partial(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
@@ -289,6 +295,7 @@ _OF: Final = "(of|comma|in|slash|dash)?"
 _DAY: Final = "(ordinal|number)"
 _MARK: Final = "(dash|slash|comma)?"
 DATE_RULES: Final = (
+    Rule.of("iso", _timestamp),
     Rule.of("ymd|yspace", _year_first),
     Rule.of("ymd8", _compact),
     Rule.of("dmy|dmy_dots", _year_last),

@@ -72,7 +72,8 @@ class TimeOfDay:
 def part_of_day(name: str) -> TimeOfDay:
     """Return the hours a part of day covers."""
     first, last = _PARTS[name]
-    return TimeOfDay(start=int(first * 60), end=int(last * 60), grain="part_of_day")
+    grain = "hour" if name in {"noon", "midnight"} else "part_of_day"
+    return TimeOfDay(start=int(first * 60), end=int(last * 60), grain=grain)
 
 
 def _clock(tokens: Sequence[Token], _: Clock) -> Made:
@@ -211,7 +212,7 @@ def _join(tokens: Sequence[Token], clock: Clock) -> Made:
 
 
 def _placed(when: Token, time: TimeOfDay, clock: Clock) -> Made:
-    day = _day_of(when, clock)
+    day = as_interval(when, clock)
     if day is None or day.start is None or day.start.tzinfo is not None:
         return None
     if day.grain == "part_of_day":
@@ -221,14 +222,6 @@ def _placed(when: Token, time: TimeOfDay, clock: Clock) -> Made:
     if day.grain != "day":
         return None
     return "when", time.on(day.start)
-
-
-def _day_of(token: Token, clock: Clock) -> Interval | None:
-    from agentgraph.temporal.periods import Partial
-
-    if token.kind == "weekday":
-        return Partial(weekday=token.value).fill(clock)
-    return as_interval(token, clock)
 
 
 def _habitual(_: Sequence[Token], __: Clock) -> Made:

@@ -24,7 +24,7 @@ Made: TypeAlias = tuple[str, Any] | None
 Build: TypeAlias = Callable[[Sequence[Token], Clock], Made]
 
 _KINDS: Final = (
-    "other number ordinal year month weekday unit shift shift_after coming relative_day now to_now ago ago_before "
+    "other iso number ordinal year month weekday unit shift shift_after coming relative_day now to_now ago ago_before "
     "later edge abbreviation season part tonight meridiem oclock past_hour hundred article decade_name of in "
     "within more_than from since between to until and before after or_later or_earlier year_word era holiday when "
     "duration time comma dash slash dot close ymd dmy dmy_dots ymd8 yspace ym my cjk slash_md dot_md clock decade "

@@ -316,7 +316,9 @@ def ago_window(clock: Clock, parts: list[tuple[float, Unit]], sign: int) -> Inte
     """
     if all(unit in SHORT_UNITS for _, unit in parts):
         seconds = sum(_SECONDS[unit] * count for count, unit in parts)
-        shortest: Literal["minute", "hour"] = "minute" if any(unit != "hour" for _, unit in parts) else "hour"
+        shortest: Literal["minute", "hour"] = (
+            "hour" if all(unit == "hour" and count == int(count) for count, unit in parts) else "minute"
+        )
         middle = clock.now + timedelta(seconds=sign * seconds)
         middle = middle.replace(second=0, microsecond=0)
         # An hour count is rounder than a minute count: half an hour to either side.

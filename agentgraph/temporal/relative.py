@@ -24,6 +24,7 @@ from agentgraph.temporal.periods import (
     same_unit_parts,
 )
 from agentgraph.temporal.tokens import Token
+from agentgraph.temporal.window import Granularity
 
 __all__ = ["ANCHORED_RULES", "UNIT_RULES", "as_interval"]
 
@@ -36,6 +37,8 @@ def as_interval(token: Token, clock: Clock) -> Interval | None:
         return token.value
     if token.kind == "month":
         return Partial(month=token.value).fill(clock)
+    if token.kind == "weekday":
+        return Partial(weekday=token.value).fill(clock)
     if token.kind == "year":
         return Partial(year=token.value).fill(clock)
     if token.kind == "unit" and token.value not in SHORT_UNITS and token.value != "season":
@@ -97,7 +100,8 @@ def _duration(tokens: Sequence[Token], _: Clock) -> Made:
 
 def _weekday_count(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "3 Fridays from now", "two Thursdays back"."""
-    count, weekday, sign = tokens[0].value, tokens[1].value, tokens[2].value
+    count, weekday = tokens[0].value, tokens[1].value
+    sign = -1 if tokens[2].kind == "ago" else 1
     if not isinstance(count, int) or not 1 <= count <= 500:
         return None
     today = clock.today
@@ -179,6 +183,18 @@ def _counted_from(tokens: Sequence[Token], clock: Clock) -> Made:
     return "when", day(datetime.combine(moment.date(), time()), 0.9)
 
 
+def _next_to(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "the day after Christmas", "the week before Easter"."""
+    anchor = as_interval(tokens[-1], clock)
+    unit: Unit = tokens[0].value
+    if anchor is None or anchor.start is None or not tokens[0].is_definite or unit not in _NEIGHBOURS:
+        return None
+    return "when", period_around(anchor.start, unit, clock, -1 if tokens[1].kind == "before" else 1)
+
+
+_NEIGHBOURS: Final = frozenset({"day", "week", "weekend", "month", "year"})
+
+
 def _date_plus(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "next Tuesday +10 days", "2023-12-29 -10 days"."""
     anchor = as_interval(tokens[0], clock)
@@ -202,8 +218,9 @@ def _shift_unit(tokens: Sequence[Token], clock: Clock) -> Made:
             return "when", found
         ends = sorted((clock.now, add(clock.now, unit, offset)))
         return "when", Interval(start=ends[0], end=ends[1], grain=unit, certainty=0.85)  # type: ignore[arg-type]
-    if unit == "weekend":
-        return _weekend(offset, clock)
+    if unit == "weekend" and offset == 1 and tokens[0].kind == "coming" and clock.today.weekday() < 5:
+        # "Next weekend" is next week's, the coming one is the first to come.
+        return "when", period(unit, 0, clock)
     if unit == "century" and tokens[0].text in {"past", "last"}:
         return "when", period(unit, offset, clock)
     return "when", period(unit, offset, clock)
@@ -217,11 +234,6 @@ def _rolling_unit(tokens: Sequence[Token], clock: Clock) -> Made:
     if tokens[0].text not in {"in", "over", "within", "during", "throughout"}:
         return None
     return _rolling([(1, unit)], tokens[1].value, clock)
-
-
-def _weekend(offset: int, clock: Clock) -> Made:
-    """Count weekends from the one now or next; on a weekend "last weekend" is the one before it."""
-    return "when", period("weekend", offset, clock)
 
 
 def _next_after(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -410,6 +422,22 @@ def _nth_from(tokens: Sequence[Token], clock: Clock) -> Made:
     return "when", day(first - timedelta(days=7 * (count - 1)))
 
 
+def _half_of(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "the first half of 2020": six months of a year, half the days of anything else."""
+    whole = as_interval(tokens[-1], clock)
+    if tokens[1].value != 0.5 or tokens[0].value not in {1, 2} or whole is None:
+        return None
+    if whole.start is None or whole.end is None or whole.start.tzinfo is not None:
+        return None
+    if whole.grain == "year":
+        middle = add(whole.start, "month", 6)
+    else:
+        middle = whole.start + timedelta(days=(whole.end - whole.start).days // 2)
+    bounds = (whole.start, middle) if tokens[0].value == 1 else (middle, whole.end)
+    grain: Granularity = "half_year" if whole.grain == "year" else "range"
+    return "when", Interval(start=bounds[0], end=bounds[1], grain=grain, certainty=0.9)
+
+
 def _ordinal_weekday(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "first Sunday" alone: of this month."""
     return _nth_of([*tokens, Token(kind="when", value=period("month", 0, clock), start=0, end=0)], clock)
@@ -433,12 +461,17 @@ def _edge_of(name: str, whole: Interval, clock: Clock) -> Made:
     start, end = whole.start, whole.end
     assert start is not None and end is not None  # noqa: S101, PT018 - both callers checked
     wall, today = clock.wall, clock.today
+    if name == "all" and whole.grain == "day":
+        # "All day yesterday": the other word says which.
+        return None
     if name == "all":
         return "when", whole
     if name in {"rest", "later"} and start <= wall < end:
         begin = wall if whole.grain == "day" else today
         return "when", Interval(start=begin, end=end, grain="range", certainty=0.8)
     if name == "earlier" and start <= wall < end:
+        if whole.grain == "day" and wall > start:
+            return "when", Interval(start=start, end=wall, grain="range", certainty=0.8)
         if today <= start:
             return "when", Interval(start=start, end=today + timedelta(days=1), grain="range", certainty=0.6)
         return "when", Interval(start=start, end=today, grain="range", certainty=0.7)
@@ -596,6 +629,7 @@ UNIT_RULES: Final = (
     Rule.of(f"{_SHIFT} number (unit|short_unit) {_PART}", _next_after),
     Rule.of(f"number unit {_AFTER}", _next_after),
     Rule.of("number (weekday|weekdays) (later|ago)", _weekday_count),
+    Rule.of("number (weekday|weekdays) (from|after) now", _weekday_count),
     Rule.of(f"(in|within) shift unit {_PART}", _rolling_unit),
     Rule.of(f"{_SHIFT}{{1,2}} unit {_PART}", _shift_unit),
     Rule.of(f"unit {_AFTER}", _shift_unit),
@@ -618,6 +652,7 @@ ANCHORED_RULES: Final = (
     Rule.of("(number|ordinal) of when", _day_of_period),
     Rule.of("ordinal unit of? when", _day_of_period),
     Rule.of(f"(ordinal|shift) number unit (of|in)? {_WHOLE}", _several_of),
+    Rule.of(f"ordinal number (of|in) {_WHOLE}", _half_of),
     Rule.of(f"ordinal? shift (unit|weekday) (of|in)? {_WHOLE}", _nth_of),
     Rule.of(f"ordinal (unit|weekday) (of|in)? {_WHOLE}", _nth_of),
     Rule.of(f"{_SHIFT} number (unit|short_unit)", _next_after),
@@ -630,7 +665,7 @@ ANCHORED_RULES: Final = (
     Rule.of("weekday (of|in|comma|dash)? when", _weekday_of_week),
     Rule.of("when (of|in|comma|dash)? weekday", _weekday_of_week),
     Rule.of("abbreviation", _abbreviation),
-    Rule.of(f"edge (of|in|dash)? {_WHOLE}", _edge),
+    Rule.of(f"edge (of|in|dash)? {_WHOLE} (?!part)", _edge),
     Rule.of("(later|ago) in? (when|unit)", _later_in),
     # Durations, last: their words serve everything above.
     Rule.of("(number|article) (unit|short_unit) ((and|comma){0,2} (number|article) (unit|short_unit)){0,4}", _duration),
@@ -638,7 +673,8 @@ ANCHORED_RULES: Final = (
     Rule.of("holiday unit", _holiday_weekend),
     Rule.of("(within|more_than) duration (from|after|since) when", _within_from),
     Rule.of("within shift? duration (from|after) when", _within),
-    Rule.of("(in|from)? duration (before|after|from) (when|holiday)", _counted_from),
+    Rule.of("(in|from)? duration (before|after|from) (when|holiday|weekday)", _counted_from),
+    Rule.of("unit (before|after) (when|holiday)", _next_to),
     Rule.of("when (dash|plus) duration", _date_plus),
     Rule.of("within duration", _within),
     Rule.of("(in|within)? ago_before duration", _ago),

@@ -122,6 +122,7 @@ def _time(token: Token, clock: Clock, *, is_all: bool, is_led: bool) -> Interval
     if time.grain == "part_of_day":
         return time.on(clock.today) if is_all else None
     is_curt = token.text[-1:] in "ap" and token.text[-2:-1].isdigit()
-    if (is_curt or (time.is_vague and not is_all)) and not is_led:
+    is_noun = token.text.isalpha()
+    if (is_curt or ((time.is_vague or is_noun) and not is_all)) and not is_led:
         return None
     return replace(time.on(clock.today), certainty=0.6)

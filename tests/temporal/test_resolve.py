@@ -115,6 +115,12 @@ def said(text: str, *, now: datetime = NOW, zone: str = "UTC", locale: str = "en
         ("between 2 and 4pm tomorrow", "Thu 5 Mar 2026 14:00 to 16:00"),
         ("he called 20 minutes ago", "Wed 4 Mar 2026 10:10 to 10:11"),
         ("the last 2 hours", "Wed 4 Mar 2026 08:30 to 10:30"),
+        ("logged 2024-05-01T14:30:00Z by cron", "Wed 1 May 2024 14:30 to 14:31"),
+        ("meet at noon on Friday", "Fri 6 Mar 2026 12:00 to 13:00"),
+        ("the first half of 2020", "Wed 1 Jan 2020 to Tue 30 Jun 2020"),
+        ("2 weeks from Friday", "Fri 20 Mar 2026"),
+        ("the coming weekend", "Sat 7 Mar 2026 to Sun 8 Mar 2026"),
+        ("the day after Easter", "Mon 6 Apr 2026"),
         # Holidays.
         ("gifts for Christmas", "Fri 25 Dec 2026"),
         ("What did I do last Thanksgiving?", "Thu 27 Nov 2025"),

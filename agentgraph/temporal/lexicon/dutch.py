@@ -37,7 +37,7 @@ WORDS: Final[Words] = {
     },
     "habit": {0: "elke|iedere"},
     "ago": {-1: "geleden|terug"},
-    "later": {1: "later|vanaf nu"},
+    "later": {1: "later"},
     "edge": {
         "start": "begin|begin van|het begin van|aan het begin van",
         "middle": "midden|half|medio|midden van",

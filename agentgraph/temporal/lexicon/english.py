@@ -56,7 +56,7 @@ WORDS: Final[Words] = {
         "year": "y",
     },
     "ago": {-1: "ago|back|earlier|before now"},
-    "later": {1: "later|hence|from now|after now|in the future|from this moment|out from now"},
+    "later": {1: "later|hence|in the future|from this moment|out from now"},
     "edge": {
         "start": "beginning of|start of|beginning|early|early in|early on in|at the beginning of|the beginning of|"
         "first part of",
