@@ -6,7 +6,8 @@ indexed text of an item; most items have one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -26,9 +27,11 @@ _COMPARE: Final = {
     "$lt": np.less,
     "$lte": np.less_equal,
 }
+_CONDITIONS_KNOWN: Final = 16
 _MANY_DEAD: Final = 1_024
 
 
+Mask = npt.NDArray[np.bool_]
 Entry = tuple[int, int, int, int, int, bytes | None, bytes]
 """One indexed text as the tables hold it: entry id, item id, the three `TIME_FIELDS` as numbers (-1: none, -2: not a
 time key), vector, terms. A plain tuple, because a tenant is loaded by the hundred thousand."""
@@ -42,19 +45,18 @@ class TimeCondition(NamedTuple):
     operand: int
 
 
-def time_conditions(condition: Mapping[str, Any]) -> list[TimeCondition] | None:
-    """Read a checked filter as comparisons of time keys; `None` if it asks for anything else."""
+def time_conditions(condition: Mapping[str, Any]) -> tuple[list[TimeCondition], dict[str, Any]]:
+    """Split a checked filter into comparisons of time keys and the rest."""
     found: list[TimeCondition] = []
+    rest: dict[str, Any] = {}
     for field, expected in condition.items():
-        if field not in TIME_FIELDS:
-            return None
         comparisons = expected if isinstance(expected, Mapping) else {"$eq": expected}
-        for operator, operand in comparisons.items():
-            number = time_key_of(operand)
-            if number < 0 or operator not in _COMPARE:
-                return None
-            found.append(TimeCondition(TIME_FIELDS.index(field), operator, number))
-    return found
+        numbers = [(operator, time_key_of(operand)) for operator, operand in comparisons.items()]
+        if field in TIME_FIELDS and all(number >= 0 and operator in _COMPARE for operator, number in numbers):
+            found.extend(TimeCondition(TIME_FIELDS.index(field), operator, number) for operator, number in numbers)
+        else:
+            rest[field] = expected
+    return found, rest
 
 
 class Shard:
@@ -71,6 +73,7 @@ class Shard:
         self._alive = np.empty(0, dtype=np.bool_)
         self._times = np.empty((len(TIME_FIELDS), 0), dtype=np.int64)
         self._in_order = 0
+        self._matching: OrderedDict[str, Mask] = OrderedDict()
         self._latest_end = np.empty(0, dtype=np.int64)
         if entries:
             keys = np.array([(entry[4], entry[2]) for entry in entries], dtype=np.int64)
@@ -116,12 +119,23 @@ class Shard:
         rows = np.concatenate(chosen)
         return rows[~np.isin(self.items[rows], without_items)] if len(without_items) else rows
 
-    def select_items(self, item_ids: npt.NDArray[np.int64], *, without_items: npt.NDArray[np.int64]) -> Rows:
-        """Return the rows of living entries that belong to `item_ids`, ascending."""
-        chosen = self._alive & np.isin(self.items, item_ids)
-        if len(without_items):
-            chosen &= ~np.isin(self.items, without_items)
-        return np.flatnonzero(chosen)
+    def matching(self, condition: str, ask: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]) -> Mask:
+        """Say of each row, dead ones too, whether its item fulfils `condition`.
+
+        What was asked once is remembered: an item's value never changes under a living row.
+
+        Args:
+            condition: Names the condition.
+            ask: Given item ids, returns those that fulfil it.
+        """
+        known = self._matching.pop(condition, np.empty(0, dtype=np.bool_))
+        if len(known) < len(self.items):
+            unknown = self.items[len(known) :]
+            known = np.concatenate([known, np.isin(unknown, ask(unknown))])
+        self._matching[condition] = known
+        if len(self._matching) > _CONDITIONS_KNOWN:
+            self._matching.popitem(last=False)
+        return known
 
     def _narrowed(self, conditions: Sequence[TimeCondition]) -> tuple[int, int]:
         """Return the span of the ordered rows outside which no row can fulfil the conditions."""

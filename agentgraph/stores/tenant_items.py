@@ -419,21 +419,30 @@ class TenantItems:
         self, connection: sqlite3.Connection, where: Where, condition: Mapping[str, Any], *, home: int
     ) -> list[Selection]:
         """Return the rows a search covers, within a snapshot."""
-        shards = [(number, self._shard(connection, number)) for number in _namespace_numbers(connection, where)]
         expired = _ids(connection.execute("SELECT id FROM items WHERE expires_at <= ?", (self._now(),)))
-        conditions = time_conditions(condition)
-        if conditions is not None and not (conditions and any(shard.has_odd_times for _, shard in shards)):
-            return [Selection(shard, shard.select(conditions, without_items=expired), home) for _, shard in shards]
+        selections: list[Selection] = []
+        for number in _namespace_numbers(connection, where):
+            shard = self._shard(connection, number)
+            conditions, rest = ([], condition) if shard.has_odd_times else time_conditions(condition)
+            rows = shard.select(conditions, without_items=expired)
+            if rest and rows.size:
+                rows = rows[self._matching(connection, number, shard, rest)[rows]]
+            selections.append(Selection(shard, rows, home))
+        return selections
+
+    def _matching(
+        self, connection: sqlite3.Connection, namespace: int, shard: Shard, condition: Mapping[str, Any]
+    ) -> npt.NDArray[np.bool_]:
         expression, parameters = filter_sql(condition)
-        statement = f"SELECT i.id FROM items i WHERE i.namespace = ? AND {expression}"  # noqa: S608
-        return [
-            Selection(
-                shard,
-                shard.select_items(_ids(connection.execute(statement, (number, *parameters))), without_items=expired),
-                home,
-            )
-            for number, shard in shards
-        ]
+
+        def ask(item_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+            statement = f"SELECT i.id FROM items i WHERE i.namespace = ? AND {expression}"  # noqa: S608
+            if len(item_ids) > shard.live // 4:
+                return _ids(connection.execute(statement, (namespace, *parameters)))
+            few = f"{statement} AND i.id IN (SELECT value FROM json_each(?))"  # noqa: S608
+            return _ids(connection.execute(few, (namespace, *parameters, json.dumps(item_ids.tolist()))))
+
+        return shard.matching(json.dumps(condition, sort_keys=True), ask)
 
     def items(self, connection: sqlite3.Connection, item_ids: Sequence[int]) -> dict[int, ItemRow]:
         """Return items by number, within a snapshot."""

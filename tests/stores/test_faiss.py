@@ -626,6 +626,27 @@ async def test_a_window_is_exact(tmp_path_factory, before, after, window, operat
         assert sorted(keys(await store.asearch(SHARED, filter=condition, limit=100))) == expected
 
 
+async def test_a_filter_asked_again_sees_what_changed(store):
+    condition = {"kind": "fact", "deep": {"n": {"$gte": 1}}, "time_start": {"$lt": f"{50:015}"}}
+
+    async def found():
+        return sorted(hit.item.key for hit in await store.arank([SHARED], "same", filter=condition))
+
+    def value(kind, n=1, start=0):
+        return {"text": "same", "kind": kind, "deep": {"n": n}, **span(start, start + 1)}
+
+    await store.abatch([PutOp(SHARED, f"k{n}", value("fact" if n % 2 else "note"), index=["text"]) for n in range(6)])
+    assert await found() == ["k1", "k3", "k5"]
+    await store.aput(SHARED, "k0", value("fact"), index=["text"])
+    await store.aput(SHARED, "k1", value("note"), index=["text"])
+    await store.aput(SHARED, "k3", value("fact", n=0), index=["text"])
+    await store.aput(SHARED, "k6", value("fact", start=60), index=["text"])
+    assert await found() == ["k0", "k5"]
+    await store.adelete(SHARED, "k5")
+    await store.aput(SHARED, "k5", value("fact"), index=["text"])
+    assert await found() == ["k0", "k5"]
+
+
 async def test_times_spelt_otherwise_still_compare_as_text(store):
     await store.aput(SHARED, "odd", {"text": "t", "time_start": "2026-03-02"})
     await store.aput(SHARED, "key", {"text": "t", "time_start": f"{5:015}"})
