@@ -10,7 +10,7 @@ from typing import Final
 
 from agentgraph.temporal.grammar import Made, Rule
 from agentgraph.temporal.periods import Clock, Interval
-from agentgraph.temporal.relative import as_interval
+from agentgraph.temporal.reading import as_interval
 from agentgraph.temporal.tokens import Token
 
 __all__ = ["TIME_RULES", "TimeOfDay"]

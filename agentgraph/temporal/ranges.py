@@ -11,7 +11,7 @@ from agentgraph.temporal.dates import is_plain_day_month, read_decimal, read_sla
 from agentgraph.temporal.day_times import TimeOfDay
 from agentgraph.temporal.grammar import Made, Rule
 from agentgraph.temporal.periods import Clock, Interval, Partial, absolute, add
-from agentgraph.temporal.relative import as_interval
+from agentgraph.temporal.reading import as_interval
 from agentgraph.temporal.tokens import Token
 
 __all__ = ["RANGE_RULES"]

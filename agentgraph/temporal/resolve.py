@@ -8,6 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agentgraph.errors import InvalidInputError
+from agentgraph.temporal.anchored import ANCHORED_RULES
 from agentgraph.temporal.dates import DATE_RULES
 from agentgraph.temporal.day_times import TIME_RULES
 from agentgraph.temporal.grammar import apply_rules
@@ -15,7 +16,7 @@ from agentgraph.temporal.lexicon import vocabulary
 from agentgraph.temporal.numbers import NUMBER_RULES
 from agentgraph.temporal.periods import Clock, Interval, Lean, absolute
 from agentgraph.temporal.ranges import RANGE_RULES
-from agentgraph.temporal.relative import ANCHORED_RULES, UNIT_RULES
+from agentgraph.temporal.relative import UNIT_RULES
 from agentgraph.temporal.standalone import stand_alone
 from agentgraph.temporal.tokens import Token, tokenize
 from agentgraph.temporal.window import Window, direction_of

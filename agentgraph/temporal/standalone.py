@@ -10,7 +10,7 @@ from agentgraph.temporal.dates import is_plain_day_month, pick_season, read_deci
 from agentgraph.temporal.day_times import TimeOfDay
 from agentgraph.temporal.lexicon import vocabulary
 from agentgraph.temporal.periods import Clock, Interval, Partial, period
-from agentgraph.temporal.relative import as_interval
+from agentgraph.temporal.reading import as_interval
 from agentgraph.temporal.tokens import Token
 
 __all__ = ["stand_alone"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -94,7 +94,8 @@ def _day(moment: datetime) -> str:
 
 
 def _is_midnight(moment: datetime | None) -> bool:
-    return moment is None or (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0)
+    # Where the clock jumps at midnight, the day begins at one: compare moments, not hours.
+    return moment is None or datetime.combine(moment.date(), time(), moment.tzinfo).astimezone(UTC) == moment
 
 
 def direction_of(start: datetime | None, end: datetime | None, now: datetime) -> Direction:

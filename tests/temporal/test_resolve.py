@@ -256,6 +256,13 @@ def test_a_day_of_clock_change_has_23_or_25_hours() -> None:
     assert _length(autumn) == timedelta(hours=25)
 
 
+def test_a_day_that_begins_at_one_is_still_a_day() -> None:
+    # In São Paulo the clock went from 23:59 to 01:00 that night.
+    window = only("today", now=datetime(2018, 11, 4, 12, tzinfo=UTC), zone="America/Sao_Paulo")
+    assert _length(window) == timedelta(hours=23)
+    assert window.describe("America/Sao_Paulo") == "Sun 4 Nov 2018"
+
+
 def test_elapsed_hours_ignore_the_clock_change() -> None:
     now = datetime(2026, 3, 29, 2, tzinfo=UTC)
     window = only("in the last 3 hours", now=now, zone="Europe/Berlin")
