@@ -6,9 +6,11 @@ behind it; tools bound to it are the caller's, and come back as `tool_calls`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, Self
+from weakref import finalize
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
@@ -21,7 +23,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
-from agentgraph._sync import run_sync
+from agentgraph._sync import call_on, iterate_on, iterate_sync, portal_loop, run_sync
 from agentgraph.app import AgentGraph
 from agentgraph.errors import ConfigurationError, InvalidInputError
 from agentgraph.events import RunEvent, RunFailed, RunFinished, TextDelta, ToolCallDelta, Usage
@@ -135,11 +137,11 @@ class ChatAgentGraph(BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> ChatResult:
         if self._remote is not None:
-            return self._remote._generate(messages, stop or self.stop, run_manager, **kwargs)  # noqa: SLF001
+            return run_sync(self._remote._agenerate(messages, stop or self.stop, **kwargs))  # noqa: SLF001
         result = run_sync(self._application().run(self._request(messages, stop, kwargs).streaming(False)))
         return ChatResult(generations=[ChatGeneration(message=_message(result))])
 
@@ -147,11 +149,12 @@ class ChatAgentGraph(BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> ChatResult:
         if self._remote is not None:
-            return await self._remote._agenerate(messages, stop or self.stop, run_manager, **kwargs)  # noqa: SLF001
+            answer = self._remote._agenerate(messages, stop or self.stop, **kwargs)  # noqa: SLF001
+            return await call_on(portal_loop(), answer)
         result = await self._application().run(self._request(messages, stop, kwargs).streaming(False))
         return ChatResult(generations=[ChatGeneration(message=_message(result))])
 
@@ -162,16 +165,10 @@ class ChatAgentGraph(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        if self._remote is not None:
-            yield from self._remote._stream(messages, stop or self.stop, run_manager, **kwargs)  # noqa: SLF001
-            return
-        request = self._request(messages, stop, kwargs)
-        encoder = _ChunkEncoder()
-        for event in self._application().stream_sync(request):
-            if (piece := encoder.encode(event)) is not None:
-                if run_manager is not None:
-                    run_manager.on_llm_new_token(str(piece.text), chunk=piece)
-                yield piece
+        for piece in iterate_sync(lambda: self._pieces(messages, stop, kwargs)):
+            if run_manager is not None:
+                run_manager.on_llm_new_token(str(piece.text), chunk=piece)
+            yield piece
 
     async def _astream(
         self,
@@ -180,17 +177,28 @@ class ChatAgentGraph(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        if self._remote is not None:
-            async for chunk in self._remote._astream(messages, stop or self.stop, run_manager, **kwargs):  # noqa: SLF001
-                yield chunk
+        async for piece in self._pieces(messages, stop, kwargs):
+            if run_manager is not None:
+                await run_manager.on_llm_new_token(str(piece.text), chunk=piece)
+            yield piece
+
+    async def _pieces(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> AsyncGenerator[ChatGenerationChunk, None]:
+        """Yield the answer from wherever it is made; callbacks are the caller's and stay on the caller's loop."""
+        if (remote := self._remote) is not None:
+
+            async def answer() -> AsyncGenerator[ChatGenerationChunk, None]:
+                async for piece in remote._astream(messages, stop or self.stop, **kwargs):  # noqa: SLF001
+                    yield piece
+
+            async for piece in iterate_on(portal_loop(), answer):
+                yield piece
             return
         encoder = _ChunkEncoder()
-        event: RunEvent
         async for event in self._application().stream(self._request(messages, stop, kwargs)):
-            if (piece := encoder.encode(event)) is not None:
-                if run_manager is not None:
-                    await run_manager.on_llm_new_token(str(piece.text), chunk=piece)
-                yield piece
+            if (encoded := encoder.encode(event)) is not None:
+                yield encoded
 
     def _application(self) -> AgentGraph:
         return self.app if self.app is not None else _shared_application()
@@ -262,8 +270,16 @@ def _shared_application() -> AgentGraph:
 
 
 def _remote_model(face: ChatAgentGraph) -> BaseChatModel:
-    """Return a client of a server's OpenAI-compatible endpoint."""
+    """Return a client of a server's OpenAI-compatible endpoint.
+
+    It is only ever used on the portal's loop: a client's connections belong to one loop, and one object may be called
+    from several. It is closed when `face` is no longer used.
+    """
     from langchain_openai import ChatOpenAI
+    from openai import DefaultAioHttpClient
+
+    client = DefaultAioHttpClient(timeout=face.timeout)
+    finalize(face, _close_soon, client)
 
     headers = {"x-thread-id": face.thread, "x-user-id": face.user, "x-timezone": face.timezone}
     return ChatOpenAI(
@@ -275,11 +291,16 @@ def _remote_model(face: ChatAgentGraph) -> BaseChatModel:
         model_kwargs=face.model_kwargs,
         default_headers={name: value for name, value in headers.items() if value}
         | ({} if face.include_memories else {"x-include-memories": "false"}),
+        http_async_client=client,
         timeout=face.timeout,
         max_retries=0,  # a repeated POST is a repeated turn
         stream_usage=True,
         streaming=face.streaming,
     )
+
+
+def _close_soon(client: Any) -> None:
+    asyncio.run_coroutine_threadsafe(client.aclose(), portal_loop())
 
 
 def _choice(choice: str | Mapping[str, Any] | bool | None, names: Sequence[str]) -> str | dict[str, Any] | None:

@@ -16,7 +16,9 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from langgraph.store.memory import InMemoryStore
 
 from agentgraph import AgentGraph, ChatAgentGraph
+from agentgraph.server.app import create_app
 from agentgraph.testing import ScriptedChatModel
+from tests.server.conftest import running
 
 _numbers = itertools.count()
 JOKE = {"properties": {"setup": {"type": "string"}, "punchline": {"type": "string"}}}
@@ -77,6 +79,12 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentGraph
     app.close()
 
 
+@pytest.fixture(scope="module")
+def address(application: AgentGraph) -> Iterator[str]:
+    with running(create_app(application)) as url:
+        yield url
+
+
 class Parameters:
     @pytest.fixture(autouse=True)
     def _application(self, application: AgentGraph) -> None:
@@ -99,11 +107,33 @@ class TestUnit(Parameters, ChatModelUnitTests):
         return {"tenant": "acme"}
 
 
-class TestIntegration(Parameters, ChatModelIntegrationTests):
-    """Calls, streams, tools, structured output, usage."""
+class Abilities:
+    """What the obedient model behind the interface can do."""
 
     has_tool_choice = True
     supports_json_mode = True
-    supports_anthropic_inputs = True
     # The suite's image, PDF and audio tests download their samples: they cannot run without a network.
     model_override_value = "scripted/echo"
+
+
+class TestIntegration(Abilities, Parameters, ChatModelIntegrationTests):
+    """Calls, streams, tools, structured output, usage: in this process."""
+
+    supports_anthropic_inputs = True
+
+
+@pytest.mark.integration
+class TestIntegrationOverHttp(Abilities, ChatModelIntegrationTests):
+    """The same through a real server and its OpenAI-compatible endpoint."""
+
+    @pytest.fixture(autouse=True)
+    def _address(self, address: str) -> None:
+        type(self).address = address
+
+    @property
+    def chat_model_class(self) -> type[ChatAgentGraph]:
+        return ChatAgentGraph
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"tenant": "acme", "base_url": f"{getattr(self, 'address', '')}/v1", "timeout": 20}
