@@ -64,7 +64,8 @@ class ConversationInput(CustomUserType):
     ] = Field(
         min_length=1,
         description="The conversation, or on a thread what is new of it.",
-        json_schema_extra={"widget": {"type": "chat", "input": "messages"}},
+        # An empty box to type in. The playground's chat widget would copy answers back, cut short where they come fast.
+        json_schema_extra={"default": [{"type": "human", "content": ""}]},
     )
 
     @model_validator(mode="before")

@@ -23,7 +23,7 @@ __all__ = ["langserve_router"]
 
 def langserve_router(app: AgentGraph) -> APIRouter:
     """Return the routes below `/agent`. Include them without a prefix: the playgrounds must know their own address."""
-    router = APIRouter(route_class=_Route, tags=["LangServe"])
+    router = APIRouter(route_class=_Route)
 
     async def checked(config: dict[str, Any], request: Request) -> dict[str, Any]:
         """Refuse what would fail within the run, while there still is a status to say so."""
@@ -33,11 +33,13 @@ def langserve_router(app: AgentGraph) -> APIRouter:
             await app.open_model(asked.model)
         return config
 
-    # Neither playground can show what the other's answers with.
-    add_routes(
-        router, ChatAnswerRunnable(app), path="/agent/chat", per_req_config_modifier=checked, playground_type="chat"
-    )
-    add_routes(router, AgentRunnable(app), path="/agent", per_req_config_modifier=checked)
+    options: dict[str, Any] = {"per_req_config_modifier": checked, "disabled_endpoints": ["token_feedback"]}
+    # The chat playground cannot show a message, only text.
+    add_routes(router, ChatAnswerRunnable(app), path="/agent/chat", playground_type="chat", **options)
+    add_routes(router, AgentRunnable(app), path="/agent", **options)
+    for route in router.routes:
+        if isinstance(route, APIRoute) and "{config_hash}" in route.path:
+            route.include_in_schema = False  # what the playgrounds' shared links call; the same again to people
     # What LangServe would do at the start is print a banner.
     router.on_startup.clear()
     return router

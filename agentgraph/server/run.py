@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -51,6 +52,8 @@ def serve(
             code="insecure_host",
         )
     agent.default_model  # noqa: B018  no model is an error now, not at the first request
+    # LangServe's playgrounds need it still; remove with the LangServe that no longer does.
+    warnings.filterwarnings("ignore", message="astream_log is deprecated")
     with listen(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
