@@ -80,8 +80,8 @@ def _sentences(text: str) -> Iterator[str]:
 
 
 def _main_window(windows: list[Window]) -> Window | None:
-    """Pick the time a sentence is about: the surest, and of equals the narrowest span of words first said."""
-    return max(windows, key=lambda window: (window.certainty, -window.span[0]), default=None)
+    """Pick the time a sentence is about: the one it spends the most words on, and of equals the first."""
+    return max(windows, key=lambda window: (len(window.mention), -window.span[0]), default=None)
 
 
 def _key(owed: Owed, sentence: str, said_at: datetime) -> str:
