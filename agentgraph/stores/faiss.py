@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -41,6 +40,7 @@ from agentgraph.scope import tenant_directory
 from agentgraph.stores.filters import checked_filter
 from agentgraph.stores.hybrid import RankedItem
 from agentgraph.stores.lexical import count_terms, term_ids
+from agentgraph.stores.open_tenants import OpenTenants
 from agentgraph.stores.sqlite import Sync
 from agentgraph.stores.tenant_items import ItemRow, NewEntry, NewItem, StoreStats, TenantItems, Where, search
 from agentgraph.stores.values import TIME_FIELDS, check_label, encode_value, normalised, readable, texts_of
@@ -50,7 +50,6 @@ __all__ = ["FaissStore", "StoreStats"]
 
 T = TypeVar("T")
 
-_FILE: Final = "memory.db"
 _QUERIES_REMEMBERED: Final = 512
 _TEXTS_PER_CALL: Final = 256
 _ITEMS_PER_REEMBED: Final = 256
@@ -103,15 +102,18 @@ class FaissStore(BaseStore):
         self.embedding_id = embedding_id or (None if embeddings is None else _name_of(embeddings))
         self.ttl_config = ttl
         self._storage_dir = Path(storage_dir)
-        self._sync: Sync = sync
-        self._hot_tenants = max(1, hot_tenants)
         self._owns_pool = pool is None
         self._pool = pool or ThreadPoolExecutor(max_workers=4, thread_name_prefix="agentgraph-store")
         self._fields = tuple(fields)
-        self._clock = clock
+        self._tenants = OpenTenants(
+            self._storage_dir,
+            hot=max(1, hot_tenants),
+            pool=self._pool,
+            make=lambda path, tenant: TenantItems(
+                path, tenant=tenant, embedding_id=self.embedding_id, pool=self._pool, sync=sync, clock=clock
+            ),
+        )
         self._guard = threading.Lock()
-        self._tenants: OrderedDict[str, _Open] = OrderedDict()
-        self._closed = False
         self._queries: OrderedDict[str, Vector] = OrderedDict()
 
     async def __aenter__(self) -> Self:
@@ -124,12 +126,7 @@ class FaissStore(BaseStore):
 
     async def aclose(self) -> None:
         """Finish what is queued and close every file. Closing twice is harmless."""
-        with self._guard:
-            self._closed = True
-            opened = list(self._tenants.values())
-            self._tenants.clear()
-        for tenant in opened:
-            await asyncio.to_thread(tenant.close)
+        await self._tenants.close()
         if self._owns_pool:
             await asyncio.to_thread(self._pool.shutdown)
 
@@ -196,20 +193,20 @@ class FaissStore(BaseStore):
     async def sweep(self) -> int:
         """Delete the expired items of every tenant and return how many there were."""
         swept = 0
-        for tenant in await self._in_pool(self._tenants_on_disk):
-            async with self._using(tenant) as items:
+        for tenant in await self._tenants.on_disk():
+            async with self._tenants.using(tenant) as items:
                 if items is not None:
-                    swept += await self._written(items, items.sweep)
+                    swept += await self._tenants.write(items, items.sweep)
         return swept
 
     async def stats(self, tenant: str) -> StoreStats:
         """Count what `tenant` has; zeros for one that has nothing."""
-        async with self._using(tenant) as items:
+        async with self._tenants.using(tenant) as items:
             if items is None:
                 return StoreStats(
                     items=0, namespaces=0, entries=0, vectors=0, stale_vectors=0, expiring=0, size_bytes=0
                 )
-            return await self._read([items], items.stats)
+            return await self._tenants.read([items], items.stats)
 
     async def reembed(self, tenant: str, *, progress: Callable[[int, int], None] | None = None) -> int:
         """Embed anew whatever `tenant` has no vector of this store's model for; return how many items that were.
@@ -223,11 +220,11 @@ class FaissStore(BaseStore):
         if self.embeddings is None:
             raise InvalidInputError("the store has no embedding model to embed with", param="embeddings")
         done, last = 0, 0
-        async with self._using(tenant) as items:
+        async with self._tenants.using(tenant) as items:
             if items is None:
                 return 0
-            total = (await self._read([items], items.stats)).stale_vectors
-            while batch := await self._read([items], lambda: items.stale(after=last, limit=_ITEMS_PER_REEMBED)):  # noqa: B023
+            total = (await self._tenants.read([items], items.stats)).stale_vectors
+            while batch := await self._tenants.read([items], lambda: items.stale(after=last, limit=_ITEMS_PER_REEMBED)):  # noqa: B023
                 last = batch[-1][0].item_id
                 texts = [
                     texts_of(row.value, self._fields if paths is None else json.loads(paths)) for row, paths in batch
@@ -235,7 +232,7 @@ class FaissStore(BaseStore):
                 vectors = await self._embedded(text for some in texts for text in some)
                 entries = [[NewEntry(vectors[text], count_terms(text)) for text in some] for some in texts]
                 changed = [(row, some) for (row, _), some in zip(batch, entries, strict=True)]
-                await self._written(items, lambda connection: items.replace_entries(connection, changed))  # noqa: B023
+                await self._tenants.write(items, lambda connection: items.replace_entries(connection, changed))  # noqa: B023
                 done += len(batch)
                 if progress is not None:
                     progress(done, max(total, done))
@@ -249,17 +246,14 @@ class FaissStore(BaseStore):
         Raises:
             StoreUnavailableError: Somebody reads an old state just now; try again.
         """
-        async with self._using(tenant) as items:
+        async with self._tenants.using(tenant) as items:
             if items is not None:
-                await self._read([items], items.empty_journal)
+                await self._tenants.read([items], items.empty_journal)
 
     async def delete_tenant(self, tenant: str) -> None:
         """Close `tenant`'s file and remove the tenant's whole directory, with whatever else lies in it."""
         directory = tenant_directory(self._storage_dir, tenant)
-        with self._guard:
-            opened = self._tenants.pop(tenant, None)
-        if opened is not None:
-            await asyncio.to_thread(opened.close)
+        await self._tenants.close_one(tenant)
         if directory.exists():
             await asyncio.to_thread(shutil.rmtree, directory)
 
@@ -267,10 +261,10 @@ class FaissStore(BaseStore):
 
     async def _got(self, tenant: str, ops: Sequence[GetOp]) -> list[Item | None]:
         wanted = [(op.namespace, op.key) for op in ops]
-        async with self._using(tenant) as items:
+        async with self._tenants.using(tenant) as items:
             if items is None:
                 return [None] * len(ops)
-            rows = await self._read([items], lambda: items.get(wanted))
+            rows = await self._tenants.read([items], lambda: items.get(wanted))
             await self._refresh(items, [row for row, op in zip(rows, ops, strict=True) if op.refresh_ttl])
         return [None if row is None else _as_item(row) for row in rows]
 
@@ -282,10 +276,12 @@ class FaissStore(BaseStore):
         if op.query and op.query.strip():
             found = await self._ranked({tenant: where}, op.query, condition, op.limit, op.offset, None, op.refresh_ttl)
             return [_as_search_item(row, hit.fused) for row, hit in found]
-        async with self._using(tenant) as items:
+        async with self._tenants.using(tenant) as items:
             if items is None:
                 return []
-            rows = await self._read([items], lambda: items.newest(where, condition, limit=op.limit, offset=op.offset))
+            rows = await self._tenants.read(
+                [items], lambda: items.newest(where, condition, limit=op.limit, offset=op.offset)
+            )
             await self._refresh(items, rows if op.refresh_ttl else [])
         return [_as_search_item(row, None) for row in rows]
 
@@ -301,12 +297,15 @@ class FaissStore(BaseStore):
     ) -> list[tuple[ItemRow, Any]]:
         text = readable(query)
         async with AsyncExitStack() as stack:
-            opened = [(await stack.enter_async_context(self._using(tenant)), where) for tenant, where in wheres.items()]
+            opened = [
+                (await stack.enter_async_context(self._tenants.using(tenant)), where)
+                for tenant, where in wheres.items()
+            ]
             tenants = [(items, where) for items, where in opened if items is not None]
             if not tenants:
                 return []
             vector = await self._query_vector(text, [items for items, _ in tenants], query_vector)
-            found = await self._read(
+            found = await self._tenants.read(
                 [items for items, _ in tenants],
                 lambda: search(tenants, condition, terms=term_ids(text), vector=vector, limit=limit, offset=offset),
             )
@@ -324,8 +323,8 @@ class FaissStore(BaseStore):
                 "list_namespaces needs a prefix that begins with a tenant: there is no listing across tenants",
                 param="prefix",
             )
-        async with self._using(_checked_tenant(prefixes[0])) as items:
-            known = [] if items is None else await self._read([items], items.namespaces)
+        async with self._tenants.using(_checked_tenant(prefixes[0])) as items:
+            known = [] if items is None else await self._tenants.read([items], items.namespaces)
         matching = [namespace for namespace in known if all(_matches(condition, namespace) for condition in conditions)]
         cut = dict.fromkeys(namespace[: op.max_depth] for namespace in matching)
         return list(cut)[op.offset : op.offset + op.limit]
@@ -333,13 +332,13 @@ class FaissStore(BaseStore):
     async def _refresh(self, items: TenantItems, rows: Iterable[ItemRow | None]) -> None:
         refreshed = [row.item_id for row in rows if row is not None and row.ttl is not None]
         if refreshed:
-            await self._written(items, lambda connection: items.refresh(connection, refreshed))
+            await self._tenants.write(items, lambda connection: items.refresh(connection, refreshed))
 
     async def _write(self, tenant: str, new: Sequence[NewItem]) -> None:
         only_deletes = all(item.value is None for item in new)
-        async with self._using(tenant, create=not only_deletes) as items:
+        async with self._tenants.using(tenant, create=not only_deletes) as items:
             if items is not None:
-                await self._written(items, lambda connection: items.write(connection, new))
+                await self._tenants.write(items, lambda connection: items.write(connection, new))
 
     # Preparing what is written.
 
@@ -348,9 +347,9 @@ class FaissStore(BaseStore):
         if not ops:
             return {}
         last = {(tuple(op.namespace), op.key): op for op in ops}
-        drafts = await self._in_pool(lambda: [self._draft(op) for op in last.values()])
+        drafts = await self._tenants.in_pool(lambda: [self._draft(op) for op in last.values()])
         vectors = await self._embedded(text for _, texts in drafts for text in texts)
-        return await self._in_pool(lambda: _with_entries(drafts, vectors))
+        return await self._tenants.in_pool(lambda: _with_entries(drafts, vectors))
 
     def _draft(self, op: PutOp) -> tuple[NewItem, list[str]]:
         """Check and encode one write; return it with the texts to index."""
@@ -399,7 +398,7 @@ class FaissStore(BaseStore):
             if known is not None:
                 self._queries.move_to_end(query)
                 return known
-        if not await self._read(tenants, lambda: any(items.has_vectors() for items in tenants)):
+        if not await self._tenants.read(tenants, lambda: any(items.has_vectors() for items in tenants)):
             return None
         vector = unit(await self.embeddings.aembed_query(query))
         with self._guard:
@@ -407,135 +406,6 @@ class FaissStore(BaseStore):
             if len(self._queries) > _QUERIES_REMEMBERED:
                 self._queries.popitem(last=False)
         return vector
-
-    # Tenants' files.
-
-    @asynccontextmanager
-    async def _using(self, tenant: str, *, create: bool = False) -> AsyncIterator[TenantItems | None]:
-        """Keep a tenant's file open for a while; `None` if there is none and none is to be made."""
-        opened = await self._claimed(tenant, create=create)
-        try:
-            yield opened.items
-        finally:
-            with self._guard:
-                opened.users -= 1
-                evicted = self._evicted()
-            for other in evicted:
-                self._pool.submit(other.close)
-
-    async def _claimed(self, tenant: str, *, create: bool) -> _Open:
-        while True:
-            with self._guard:
-                if self._closed:
-                    raise StoreError("the store is closed", code="store_closed")
-                opened = self._tenants.get(tenant)
-                if opened is not None and opened.is_replaced:
-                    del self._tenants[tenant]  # somebody deleted the tenant; whoever still reads finishes first
-                    asyncio.get_running_loop().run_in_executor(None, opened.close)
-                    opened = None
-                if opened is None:
-                    future = self._pool.submit(self._open, tenant, create)
-                    opened = self._tenants[tenant] = _Open(future)
-                self._tenants.move_to_end(tenant)
-                opened.users += 1
-            if opened.items is not None:
-                return opened
-            try:
-                found = await asyncio.shield(asyncio.wrap_future(opened.future))
-            except BaseException:
-                self._forget(tenant, opened)
-                raise
-            if found is not None:
-                return opened
-            if not create:
-                self._forget(tenant, opened, keep_claim=True)
-                return opened
-            self._forget(tenant, opened)  # a reader looked first and found nothing
-
-    def _forget(self, tenant: str, opened: _Open, *, keep_claim: bool = False) -> None:
-        with self._guard:
-            opened.users -= 0 if keep_claim else 1
-            if self._tenants.get(tenant) is opened and (opened.has_failed or opened.items is None):
-                del self._tenants[tenant]
-
-    def _open(self, tenant: str, create: bool) -> TenantItems | None:
-        path = tenant_directory(self._storage_dir, tenant) / _FILE
-        if not create and not path.exists():
-            return None
-        return TenantItems(
-            path, tenant=tenant, embedding_id=self.embedding_id, pool=self._pool, sync=self._sync, clock=self._clock
-        )
-
-    def _evicted(self) -> list[_Open]:
-        """Take the least recently used tenants beyond the limit out of the table; the guard is held."""
-        surplus = len(self._tenants) - self._hot_tenants
-        idle = [name for name, opened in self._tenants.items() if opened.is_idle] if surplus > 0 else []
-        return [self._tenants.pop(name) for name in idle[: max(0, surplus)]]
-
-    def _tenants_on_disk(self) -> list[str]:
-        return [name for path in sorted(self._storage_dir.glob(f"*/{_FILE}")) if (name := _tenant_in(path)) is not None]
-
-    async def _read(self, tenants: Sequence[TenantItems], function: Callable[[], T]) -> T:
-        """Run `function`, which reads `tenants`, when those who asked before have read.
-
-        One reads a tenant at a time; whoever waits should not do so on a thread that others need.
-        """
-        mine: Future[None] = Future()
-        with self._guard:  # for all at once, so that no two wait for each other
-            before = [items.last_read for items in tenants if items.last_read is not None]
-            for items in tenants:
-                items.last_read = mine
-        try:
-            for other in before:
-                if not other.done():
-                    await asyncio.shield(asyncio.wrap_future(other))
-            return await self._in_pool(function)
-        finally:
-            mine.set_result(None)
-
-    async def _written(self, items: TenantItems, job: Callable[[sqlite3.Connection], T]) -> T:
-        file = items.file
-        if file is None:
-            file = await self._in_pool(items.writer)
-        return await file.write(job)
-
-    async def _in_pool(self, function: Callable[[], T]) -> T:
-        return await asyncio.wrap_future(self._pool.submit(function))
-
-
-class _Open:
-    """A tenant's file in use, being opened, or found not to exist."""
-
-    __slots__ = ("future", "users")
-
-    def __init__(self, future: Future[TenantItems | None]) -> None:
-        self.future = future
-        self.users = 0
-
-    @property
-    def has_failed(self) -> bool:
-        return self.future.done() and self.future.exception() is not None
-
-    @property
-    def items(self) -> TenantItems | None:
-        return self.future.result() if self.future.done() and not self.has_failed else None
-
-    @property
-    def is_idle(self) -> bool:
-        return self.users == 0 and self.future.done() and (self.items is None or self.items.is_idle)
-
-    @property
-    def is_replaced(self) -> bool:
-        items = self.items
-        return items is not None and items.is_replaced
-
-    def close(self) -> None:
-        try:
-            items = self.future.result()
-        except Exception:  # noqa: BLE001  it never opened, and whoever asked was told
-            return
-        if items is not None:
-            items.close()
 
 
 def _name_of(embeddings: Embeddings) -> str:
@@ -592,19 +462,6 @@ def _matches(condition: MatchCondition, namespace: tuple[str, ...]) -> bool:
         return False
     part = namespace[: len(path)] if condition.match_type == "prefix" else namespace[len(namespace) - len(path) :]
     return all(wanted in {"*", label} for wanted, label in zip(path, part, strict=True))
-
-
-def _tenant_in(path: Path) -> str | None:
-    """Read whose file it is: directories of some tenants are spelt otherwise."""
-    try:
-        connection = sqlite3.connect(path)
-        try:
-            found = connection.execute("SELECT value FROM meta WHERE name = 'tenant'").fetchone()
-        finally:
-            connection.close()
-    except sqlite3.Error:
-        return None
-    return None if found is None else str(found[0])
 
 
 def _as_item(row: ItemRow) -> Item:

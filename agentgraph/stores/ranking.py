@@ -1,9 +1,14 @@
 """Score the selected rows of some shards by meaning and by words, and fuse the two into one order.
 
-    fused = 0.5 · max(0, cosine) + 0.5 · bm25 / Σ idf(term) · (k1 + 1)
+    fused = 0.4 · max(0, cosine) + 0.6 · words
+    words = 1.25 · x / (x + 0.25)
+    x = bm25 / Σ idf(term) · (k1 + 1)
 
-Both halves are absolute: the second divides by the score no text can exceed, so `fused` lies in [0, 1] and compares
-between queries, which ranks (RRF) and scores scaled by the best hit do not. With one side missing, the other is all.
+`x` is the share of the score no text can exceed, and saturates, because even a good answer to a long question reaches
+a quarter of it. Both halves are absolute, so `fused` lies in [0, 1] and compares between queries, which ranks (RRF) and
+scores scaled by the best hit do not. With one side missing, the other is all. On LoCoMo, LongMemEval and BEAM turns
+with MiniLM vectors (development halves), recall@10 is .58 .85 .58; by words alone .55 .81 .49, by meaning alone .28 .78 .57, by RRF .55 .83
+.57, scaled by the best hit .58 .85 .59.
 Source: convex combination, and scaling by theoretical bounds, from Bruch, Gai & Ingber, "An Analysis of Fusion
 Functions for Hybrid Retrieval", ACM TOIS 42(1), 2023.
 """
@@ -27,7 +32,8 @@ Number = TypeVar("Number", bound=np.generic)
 
 __all__ = ["DENSE_WEIGHT", "Hit", "Selection", "rank"]
 
-DENSE_WEIGHT: Final = 0.5
+DENSE_WEIGHT: Final = 0.4
+_HALF_WAY: Final = np.float32(0.25)
 # The usual values of Okapi BM25 (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009).
 K1: Final = 1.2
 B: Final = 0.75
@@ -74,6 +80,8 @@ def rank(selections: Sequence[Selection], *, terms: Terms, vector: Vector | None
                 for s, some in zip(selections, cosines, strict=True)
             ]
         )
+    if dense is None and lexical is None:
+        return []
     fused = _fused(dense, lexical, highest)
 
     several = any(s.shard.has_several_per_item for s in selections)
@@ -155,15 +163,17 @@ def _fused(
 ) -> npt.NDArray[np.float32]:
     """Return the fused score of each row, below 0 where neither ranking knows it."""
     if lexical is None:
-        return np.full(0, -1.0, dtype=np.float32) if dense is None else np.nan_to_num(dense.clip(min=0.0), nan=-1.0)
+        return np.empty(0, dtype=np.float32) if dense is None else np.nan_to_num(dense.clip(min=0.0), nan=-1.0)
+    share = lexical / np.float32(highest)
+    by_words = (1 + _HALF_WAY) * share / (share + _HALF_WAY)
     if dense is None:
-        return np.where(lexical > 0, lexical / np.float32(highest), np.float32(-1.0))
+        return np.where(lexical > 0, by_words, np.float32(-1.0))
     fused = dense.clip(min=0.0)
     fused *= np.float32(DENSE_WEIGHT)
     unknown = np.isnan(fused)
     if unknown.any():
         fused[unknown] = np.where(lexical[unknown] > 0, np.float32(0.0), np.float32(-1.0))
-    fused += lexical * np.float32((1.0 - DENSE_WEIGHT) / highest)
+    fused += by_words * np.float32(1.0 - DENSE_WEIGHT)
     return fused
 
 

@@ -1,7 +1,8 @@
-"""One tenant's file: items, their vectors and words in SQLite, with shards of it in memory to search.
+"""One tenant's file: items, their vectors and words in SQLite.
 
-SQLite is the truth. Shards catch up from it before every search: by the number of the last entry seen and a log of
-removed ones, so a crash between a commit and a search loses nothing and other processes' writes are seen.
+SQLite is the truth. The shards to search (`tenant_shards.py`) catch up from it before every search: by the number of
+the last entry seen and a log of removed ones, so a crash between a commit and a search loses nothing and other
+processes' writes are seen.
 """
 
 from __future__ import annotations
@@ -17,16 +18,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from agentgraph.errors import StoreError, StoreUnavailableError
 from agentgraph.stores.filters import filter_sql, matches_json
 from agentgraph.stores.lexical import Terms
 from agentgraph.stores.ranking import Hit, Selection, rank
-from agentgraph.stores.shard import Entry, Shard, time_conditions
 from agentgraph.stores.sqlite import SqliteFile, Sync
-from agentgraph.stores.values import TIME_FIELDS, decode_value
+from agentgraph.stores.tenant_shards import TenantShards
+from agentgraph.stores.values import decode_value
 from agentgraph.stores.vectors import Vector
 
 __all__ = ["ItemRow", "NewEntry", "NewItem", "StoreStats", "TenantItems", "Where", "search"]
@@ -84,20 +82,12 @@ INSERT INTO items (namespace, key, value, time_start, time_end, recorded_at, cre
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (namespace, key) DO UPDATE SET
     value = excluded.value, time_start = excluded.time_start, time_end = excluded.time_end,
-    recorded_at = excluded.recorded_at, updated_at = excluded.updated_at, ttl = excluded.ttl,
+    recorded_at = excluded.recorded_at,
+    created_at = CASE WHEN items.expires_at <= excluded.updated_at THEN excluded.created_at ELSE items.created_at END,
+    updated_at = excluded.updated_at, ttl = excluded.ttl,
     expires_at = excluded.expires_at, paths = excluded.paths
 RETURNING id
 """
-# A time key as a number, as `values.time_key_of` reads it.
-_TIME_KEY: Final = (
-    "CASE WHEN i.{0} IS NULL THEN -1 WHEN length(i.{0}) = 15 AND i.{0} NOT GLOB '*[^0-9]*'"
-    " THEN CAST(i.{0} AS INTEGER) ELSE -2 END"
-)
-_ENTRIES: Final = f"""
-SELECT e.id, e.item, {", ".join(map(_TIME_KEY.format, TIME_FIELDS))},
-       CASE WHEN e.model = ? THEN e.vector END, e.terms, e.namespace
-FROM entries e JOIN items i ON i.id = e.item
-"""  # noqa: S608
 _ITEM_COLUMNS: Final = "n.path, i.key, i.value, i.created_at, i.updated_at, i.id, i.ttl"
 _ITEMS: Final = f"SELECT {_ITEM_COLUMNS} FROM items i JOIN namespaces n ON n.id = i.namespace"  # noqa: S608
 
@@ -201,11 +191,7 @@ class TenantItems:
                 self._file.close()
             raise StoreError(f"cannot read the database {path.name!r}: {error}") from error
         self.last_read: Future[None] | None = None  # the store's, to let one wait for another off the threads
-        self._shards: dict[int, Shard] = {}
-        self._data_version = -1
-        self._last_entry = 0
-        self._last_removal = 0
-        self._model = -1  # a number no row has, until a vector of our model is written
+        self._shards = TenantShards(embedding_id=embedding_id)
 
     @property
     def file(self) -> SqliteFile | None:
@@ -246,7 +232,11 @@ class TenantItems:
         try:
             reader.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
             ((version,),) = reader.execute("PRAGMA user_version")
-            if version != _SCHEMA_VERSION:  # another process is creating it, or died while it was
+            if version > _SCHEMA_VERSION:
+                raise StoreError(
+                    f"the database {self._path.name!r} was written by a newer agentgraph: upgrade to read it"
+                )
+            if version < _SCHEMA_VERSION:  # another process is creating it, or died while it was
                 self.writer()
             reader.execute("PRAGMA query_only=ON")
             _add_functions(reader)
@@ -361,7 +351,7 @@ class TenantItems:
         """Say whether any entry has a vector of the store's model."""
         with self.snapshot() as connection:
             return (
-                connection.execute("SELECT 1 FROM entries WHERE model = ? LIMIT 1", (self._model,)).fetchone()
+                connection.execute("SELECT 1 FROM entries WHERE model = ? LIMIT 1", (self._shards.model,)).fetchone()
                 is not None
             )
 
@@ -393,7 +383,7 @@ class TenantItems:
                 f"SELECT {_ITEM_COLUMNS}, i.paths FROM items i JOIN namespaces n ON n.id = i.namespace"  # noqa: S608
                 " WHERE i.id > ? AND EXISTS (SELECT 1 FROM entries e WHERE e.item = i.id AND e.model IS NOT ?)"
                 " ORDER BY i.id LIMIT ?",
-                (after, self._model, limit),
+                (after, self._shards.model, limit),
             )
             return [(_item(row[:-1]), row[-1]) for row in rows]
 
@@ -404,7 +394,7 @@ class TenantItems:
             now = self._now()
             one = lambda sql, *parameters: int(connection.execute(sql, parameters).fetchone()[0])  # noqa: E731
             entries = one("SELECT count(*) FROM entries")
-            vectors = one("SELECT count(*) FROM entries WHERE model = ?", self._model)
+            vectors = one("SELECT count(*) FROM entries WHERE model = ?", self._shards.model)
             return StoreStats(
                 items=one(f"SELECT count(*) FROM items WHERE {living}", now),  # noqa: S608
                 namespaces=one(f"SELECT count(DISTINCT namespace) FROM items WHERE {living}", now),  # noqa: S608
@@ -419,30 +409,8 @@ class TenantItems:
         self, connection: sqlite3.Connection, where: Where, condition: Mapping[str, Any], *, home: int
     ) -> list[Selection]:
         """Return the rows a search covers, within a snapshot."""
-        expired = _ids(connection.execute("SELECT id FROM items WHERE expires_at <= ?", (self._now(),)))
-        selections: list[Selection] = []
-        for number in _namespace_numbers(connection, where):
-            shard = self._shard(connection, number)
-            conditions, rest = ([], condition) if shard.has_odd_times else time_conditions(condition)
-            rows = shard.select(conditions, without_items=expired)
-            if rest and rows.size:
-                rows = rows[self._matching(connection, number, shard, rest)[rows]]
-            selections.append(Selection(shard, rows, home))
-        return selections
-
-    def _matching(
-        self, connection: sqlite3.Connection, namespace: int, shard: Shard, condition: Mapping[str, Any]
-    ) -> npt.NDArray[np.bool_]:
-        expression, parameters = filter_sql(condition)
-
-        def ask(item_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-            statement = f"SELECT i.id FROM items i WHERE i.namespace = ? AND {expression}"  # noqa: S608
-            if len(item_ids) > shard.live // 4:
-                return _ids(connection.execute(statement, (namespace, *parameters)))
-            few = f"{statement} AND i.id IN (SELECT value FROM json_each(?))"  # noqa: S608
-            return _ids(connection.execute(few, (namespace, *parameters, json.dumps(item_ids.tolist()))))
-
-        return shard.matching(json.dumps(condition, sort_keys=True), ask)
+        namespaces = _namespace_numbers(connection, where)
+        return self._shards.select(connection, namespaces, condition, now=self._now(), home=home)
 
     def items(self, connection: sqlite3.Connection, item_ids: Sequence[int]) -> dict[int, ItemRow]:
         """Return items by number, within a snapshot."""
@@ -453,13 +421,6 @@ class TenantItems:
         rows = connection.execute(f"{_ITEMS} WHERE i.id IN ({marks})", parameters)
         return {row[5]: _item(row) for row in rows}
 
-    def _shard(self, connection: sqlite3.Connection, namespace: int) -> Shard:
-        shard = self._shards.get(namespace)
-        if shard is None or shard.is_worn:
-            rows = connection.execute(f"{_ENTRIES} WHERE e.namespace = ?", (self._model, namespace))
-            shard = self._shards[namespace] = Shard([row[:7] for row in rows])
-        return shard
-
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Hold one reader at a time on one state of the file, with the loaded shards brought up to it."""
@@ -467,51 +428,13 @@ class TenantItems:
             try:
                 self._reader.execute("BEGIN")
                 try:
-                    self._catch_up()
+                    self._shards.catch_up(self._reader)
                     yield self._reader
                 finally:
                     with suppress(sqlite3.Error):
                         self._reader.execute("COMMIT")
             except sqlite3.Error as error:
                 raise StoreError(f"the database {self._path.name!r} cannot be read: {error}") from error
-
-    def _catch_up(self) -> None:
-        connection = self._reader
-        # The version changes with every other connection's commit, our own writer's included. It is read after the
-        # snapshot was taken, which the first SELECT does.
-        connection.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
-        ((version,),) = connection.execute("PRAGMA data_version")
-        if version == self._data_version:
-            return
-        found = connection.execute("SELECT id FROM models WHERE name = ?", (self._embedding_id,)).fetchone()
-        model = -1 if found is None else int(found[0])
-        self._data_version = -1  # until this has gone well to its end
-        ((oldest, newest),) = connection.execute("SELECT min(seq), max(seq) FROM removals")
-        if model != self._model or (oldest is not None and oldest > self._last_removal + 1):
-            self._shards.clear()  # they were loaded without our vectors, or removals were forgotten
-        elif self._shards:
-            try:
-                self._add_and_remove(connection)
-            except BaseException:
-                self._shards.clear()
-                raise
-        self._model = model
-        self._last_removal = newest or 0
-        ((last,),) = connection.execute("SELECT coalesce(max(id), 0) FROM entries")
-        self._last_entry = max(self._last_entry, last)
-        self._data_version = version
-
-    def _add_and_remove(self, connection: sqlite3.Connection) -> None:
-        added: dict[int, list[Entry]] = {}
-        for row in connection.execute(f"{_ENTRIES} WHERE e.id > ?", (self._model, self._last_entry)):
-            if row[7] in self._shards:
-                added.setdefault(row[7], []).append(row[:7])
-        for namespace, entries in added.items():
-            self._shards[namespace].add(entries)
-        removed = _ids(connection.execute("SELECT entry FROM removals WHERE seq > ?", (self._last_removal,)))
-        if len(removed):
-            for shard in self._shards.values():
-                shard.remove(removed)
 
     def _files(self) -> list[Path]:
         return [self._path, *(self._path.with_name(self._path.name + suffix) for suffix in ("-wal", "-shm"))]
@@ -592,10 +515,6 @@ def _namespace_numbers(connection: sqlite3.Connection, where: Where) -> list[int
     return [number for (number,) in rows]
 
 
-def _ids(rows: Iterable[tuple[int]]) -> npt.NDArray[np.int64]:
-    return np.fromiter((number for (number,) in rows), dtype=np.int64)
-
-
 def _item(row: Sequence[Any]) -> ItemRow:
     path, key, value, created_at, updated_at, item_id, ttl = row
     return ItemRow(split_path(path), key, decode_value(value), _moment(created_at), _moment(updated_at), item_id, ttl)
@@ -607,6 +526,3 @@ def _moment(microseconds: int) -> datetime:
 
 def _microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-assert len(TIME_FIELDS) == 3  # noqa: S101  the columns of `items` and the fields of `Entry`
