@@ -6,9 +6,9 @@
 
 `x` is the share of the score no text can exceed, and saturates, because even a good answer to a long question reaches
 a quarter of it. Both halves are absolute, so `fused` lies in [0, 1] and compares between queries, which ranks (RRF) and
-scores scaled by the best hit do not. With one side missing, the other is all. On LoCoMo, LongMemEval and BEAM turns
-with MiniLM vectors (development halves), recall@10 is .58 .85 .58; by words alone .55 .81 .49, by meaning alone .28 .78 .57, by RRF .55 .83
-.57, scaled by the best hit .58 .85 .59.
+scores scaled by the best hit do not. With one side missing, the other is all. Measured on LoCoMo, LongMemEval and BEAM
+(development halves, MiniLM), recall@10 is .58 .85 .58; by words alone .55 .81 .49, by meaning alone .28 .78 .57,
+by RRF .55 .83 .57, scaled by the best hit .58 .85 .59.
 Source: convex combination, and scaling by theoretical bounds, from Bruch, Gai & Ingber, "An Analysis of Fusion
 Functions for Hybrid Retrieval", ACM TOIS 42(1), 2023.
 """
