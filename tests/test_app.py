@@ -142,7 +142,7 @@ async def test_memories_carry_event_time_and_not_only_record_time(open_app: Open
     result = await app.run("What happened last week?", tenant="acme", thread="t3")
     placed = {m["text"]: m["placed"] for m in result.memories}
     assert placed["I bought a car last week."] == "outside"
-    assert "No note in memory is about that time." in prompt(model)
+    assert "The user has told you nothing about 2 to 8 March 2026." in prompt(model)
     result = await app.run("What are my plans for next month?", tenant="acme", thread="t3")
     assert [(m["text"], m["placed"]) for m in result.memories] == [("I plan to visit Japan next month.", "inside")]
 

@@ -1,31 +1,26 @@
-"""A deterministic embedder without a model: texts that share words get near vectors."""
+"""The hashing embedder with a notebook: it writes down what it was asked to embed."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-import re
-from typing import Final
-
-from langchain_core.embeddings import Embeddings
+from agentgraph.models.embeddings import HashEmbeddings as _HashEmbeddings
 
 __all__ = ["HashEmbeddings"]
 
-_WORD: Final = re.compile(r"\w+")
 
+class HashEmbeddings(_HashEmbeddings):
+    """Deterministic vectors without a model: texts that share words are near.
 
-class HashEmbeddings(Embeddings):
-    """Hashes each word to a signed dimension and adds them up (the hashing trick).
-
-    Source: Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009.
+    Args:
+        dims: Length of the vectors.
+        model_id: Another id, as of another model.
 
     Attributes:
-        calls: The texts of every call, in order, so a test can say what was embedded.
+        calls: The texts of every call, in order.
     """
 
     def __init__(self, dims: int = 64, *, model_id: str | None = None) -> None:
-        self.dims = dims
-        self.model_id = model_id or f"hash-{dims}"
+        super().__init__(dims)
+        self.model_id = model_id or self.model_id
         self.calls: list[list[str]] = []
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -39,11 +34,5 @@ class HashEmbeddings(Embeddings):
         return self._vector(text)
 
     def _vector(self, text: str) -> list[float]:
-        vector = [0.0] * self.dims
-        for word in _WORD.findall(text.casefold()) or [text]:
-            digest = int.from_bytes(
-                hashlib.blake2b(f"{self.model_id} {word}".encode(errors="surrogatepass"), digest_size=8).digest(), "big"
-            )
-            vector[(digest >> 1) % self.dims] += 1.0 if digest & 1 else -1.0
-        length = math.sqrt(sum(part * part for part in vector)) or 1.0
-        return [part / length for part in vector]
+        # LangGraph's InMemoryStore divides by a vector's length: a text without words must have one too.
+        return super().embed_query(text if any(map(str.isalnum, text)) else f"blank{len(text)}")
