@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -15,7 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from agentgraph.app import AgentGraph
-from agentgraph.errors import AgentGraphError
+from agentgraph.errors import AgentGraphError, InvalidInputError
+from agentgraph.scope import Scope
 from agentgraph.server.gate import Gate, error_response
 from agentgraph.server.health import Readiness, health_router, package_version
 from agentgraph.server.langserve import langserve_router
@@ -90,10 +92,21 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
 
 
 async def _told(request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException) and error.status_code == 404 and request.url.path.startswith("/v1/"):
-        where = ", ".join(place for place in PLACES.values() if place.startswith("/v1/"))
-        error = HTTPException(404, f"there is no {request.url.path!r} here; there are {where}")
+    path = request.scope["path"]
+    if isinstance(error, HTTPException) and error.status_code == 404 and path.startswith("/v1/"):
+        error = _nothing_here(path)
     return error_response(request.scope, error)
+
+
+def _nothing_here(path: str) -> Exception:
+    """Tell an id with line breaks, which no route matches, from a path there is none of."""
+    if match := re.fullmatch(r"/v1/(.*)/(?:chat/completions|models)", path, re.DOTALL):
+        try:
+            Scope.parse(match[1])
+        except InvalidInputError as error:
+            return error
+    where = ", ".join(place for place in PLACES.values() if place.startswith("/v1/"))
+    return HTTPException(404, f"there is no {path!r} here; there are {where}")
 
 
 async def _warm_up(agent: AgentGraph, readiness: Readiness) -> None:

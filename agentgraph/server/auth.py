@@ -10,8 +10,9 @@ from pydantic import SecretStr
 from starlette.datastructures import Headers
 
 from agentgraph.errors import NotAuthenticatedError, PermissionDeniedError
+from agentgraph.scope import GLOBAL_TENANT, Scope
 
-__all__ = ["authenticate", "is_public"]
+__all__ = ["authenticate", "authorize", "is_public"]
 
 _PUBLIC: Final = frozenset({"/", "/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 _PUBLIC_FOLDER: Final = "/static-offline-docs/"
@@ -42,3 +43,15 @@ def authenticate(headers: Headers, keys: Sequence[SecretStr]) -> None:
     matches = [hmac.compare_digest(offered, key.get_secret_value().encode()) for key in keys]
     if scheme.lower() != "bearer" or not any(matches):
         raise NotAuthenticatedError("the API key is not one of this server's", code="invalid_api_key")
+
+
+def authorize(scope: Scope) -> None:
+    """Let a run be for `scope` or raise.
+
+    Raises:
+        PermissionDeniedError: It would write what every tenant reads; no key of this server is an administrator's.
+    """
+    if scope.tenant == GLOBAL_TENANT:
+        raise PermissionDeniedError(
+            f"the tenant {GLOBAL_TENANT!r} cannot be written over HTTP: every tenant may read it; write it from Python"
+        )

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
 from agentgraph.server.agent_runnable import CONFIGURABLE, AgentRunnable, ChatAnswerRunnable, request_of
+from agentgraph.server.auth import authorize
 from agentgraph.server.errors import fault_of
 from agentgraph.server.gate import error_response, request_id_of
 
@@ -29,6 +30,7 @@ def langserve_router(app: AgentGraph) -> APIRouter:
         """Refuse what would fail within the run, while there still is a status to say so."""
         await _refuse_what_would_be_dropped(request)
         asked = request_of("?", config.get("configurable") or {})
+        authorize(asked.scope)
         if asked.model is not None:
             await app.open_model(asked.model)
         return config

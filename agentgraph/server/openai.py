@@ -21,7 +21,7 @@ from agentgraph.events import RunEvent, RunFailed, RunStarted
 from agentgraph.models.catalogue import parse_model
 from agentgraph.run import RunRequest
 from agentgraph.scope import Scope as RunScope
-from agentgraph.server.auth import authenticate
+from agentgraph.server.auth import authenticate, authorize
 from agentgraph.server.errors import fault_of, openai_error, openai_error_body
 from agentgraph.server.gate import request_id_of
 from agentgraph.server.limits import body_too_large
@@ -82,6 +82,7 @@ def openai_router(app: AgentGraph) -> APIRouter:
         run_request = asked.run_request(
             tenant=tenant, headers=request.headers, default_models=frozenset((*_DEFAULT_NAMES, default_model))
         )
+        authorize(run_request.scope)
         request.scope[_KEPT] = run_request.scope.thread_key is not None
         model = run_request.model or default_model
         if asked.stream:

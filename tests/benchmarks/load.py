@@ -71,7 +71,8 @@ async def _measure(port: int, path: str, request: Request, pid: int, connections
     opened = [(await loop.create_connection(Connection, "127.0.0.1", port))[1] for _ in range(connections)]
     milliseconds: list[float] = []
     failures = 0
-    numbers = iter(range(-max(20, connections * 2), count))
+    started, cpu = time.perf_counter(), _cpu_s(pid)
+    numbers = iter(range(-max(100, connections * 2), count))
 
     async def work(worker: int, connection: Connection) -> None:
         nonlocal failures, started, cpu
@@ -87,7 +88,6 @@ async def _measure(port: int, path: str, request: Request, pid: int, connections
                 milliseconds.append((time.perf_counter() - before) * 1000)
                 failures += status != 200
 
-    started, cpu = time.perf_counter(), _cpu_s(pid)
     await asyncio.wait_for(asyncio.gather(*(work(i, each) for i, each in enumerate(opened))), timeout=300)
     took, used = time.perf_counter() - started, _cpu_s(pid) - cpu
     for each in opened:

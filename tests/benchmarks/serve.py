@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,12 +31,14 @@ HERE = Path(__file__).parent
 PATH = "/v1/acme/chat/completions"
 SERVER = "from agentgraph.server.run import serve; serve(on_ready=lambda address: None)"
 PROFILED = (
-    "import cProfile, sys; p = cProfile.Profile(); p.enable(); "
-    "exec({code!r}); p.disable(); p.dump_stats({path!r})"
+    "import cProfile, sys; p = cProfile.Profile(); p.enable(); exec({code!r}); p.disable(); p.dump_stats({path!r})"
 )
 
 
-def request(*, stream: bool, thread: bool) -> Request:
+def request(*, stream: bool, thread: str | None) -> Request:
+    """Make requests, on threads of ten turns whose ids begin with `thread`, or one-off."""
+    turns: Counter[int] = Counter()
+
     def make(worker: int, number: int) -> tuple[dict[str, str], bytes]:
         body: dict[str, object] = {
             "model": "default",
@@ -43,7 +46,8 @@ def request(*, stream: bool, thread: bool) -> Request:
         }
         if stream:
             body |= {"stream": True}
-        headers = {"x-thread-id": f"w{worker}-{number // 10 if worker == 0 else number // 640}"} if thread else {}
+        headers = {"x-thread-id": f"{thread}-{worker}-{turns[worker] // 10}"} if thread else {}
+        turns[worker] += 1
         return headers, json.dumps(body, separators=(",", ":")).encode()
 
     return make
@@ -76,12 +80,11 @@ def free_port() -> int:
 
 
 def rounds(port: int, pid: int, count: int, *, thread: bool) -> dict[str, Load]:
-    whole, stream = request(stream=False, thread=thread), request(stream=True, thread=thread)
-    return {
-        "c1": measure(port, PATH, whole, pid=pid, connections=1, count=count),
-        "c64": measure(port, PATH, whole, pid=pid, connections=64, count=count * 3),
-        "stream": measure(port, PATH, stream, pid=pid, connections=1, count=count // 2),
-    }
+    loads = {}
+    for name, stream, connections, share in (("c1", False, 1, 1.0), ("c64", False, 64, 3.0), ("stream", True, 1, 0.5)):
+        made = request(stream=stream, thread=name if thread else None)
+        loads[name] = measure(port, PATH, made, pid=pid, connections=connections, count=int(count * share))
+    return loads
 
 
 def main() -> None:
@@ -101,7 +104,9 @@ def main() -> None:
                 code = SERVER
                 if arguments.profile:
                     arguments.profile.mkdir(parents=True, exist_ok=True)
-                    path = str(arguments.profile / f"{'thread' if thread else 'oneoff'}_{'on' if memory else 'off'}.prof")
+                    path = str(
+                        arguments.profile / f"{'thread' if thread else 'oneoff'}_{'on' if memory else 'off'}.prof"
+                    )
                     code = PROFILED.format(code=SERVER, path=path)
                 port = free_port()
                 with (
@@ -124,7 +129,20 @@ def main() -> None:
 def table(measured: dict[str, dict[str, Load]]) -> Table:
     floor = measured["FastAPI pass-through"]
     shown = Table(title="CPU is the server process's, per request")
-    columns = ("", "c1 p50 ms", "added", "min", "CPU ms", "c64 req/s", "p50", "p99", "CPU", "32 chunks p50", "CPU", "failed")
+    columns = (
+        "",
+        "c1 p50 ms",
+        "added",
+        "min",
+        "CPU ms",
+        "c64 req/s",
+        "p50",
+        "p99",
+        "CPU",
+        "32 chunks p50",
+        "CPU",
+        "failed",
+    )
     for column in columns:
         shown.add_column(column, justify="left" if not column else "right")
     for name, loads in measured.items():

@@ -1,6 +1,6 @@
 """A model provider that answers at once: OpenAI's wire format from rendered bytes, so that it is never the bottleneck.
 
-    python tests/benchmarks/upstream.py --port 9100 [--delay-ms 50] [--chunks 32]
+python tests/benchmarks/upstream.py --port 9100 [--delay-ms 50] [--chunks 32]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from contextlib import suppress
 from functools import partial
 
 import uvloop
@@ -84,4 +85,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    with suppress(KeyboardInterrupt):
+        uvloop.run(main())

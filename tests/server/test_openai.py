@@ -282,6 +282,14 @@ def test_a_session_in_the_url_is_a_thread(serve: Serve) -> None:
     assert "I am Ana." in [str(m.text) for m in served.model.calls[1]["messages"]]
 
 
+def test_what_every_tenant_reads_cannot_be_written_over_http(serve: Serve) -> None:
+    served = serve([], enable_global_memory=True)
+    for tenant in ("_global", "_global:s1"):
+        assert served.chat(tenant).status_code == 403
+        config = {"configurable": {"tenant": tenant}}
+        assert served.http.post("/agent/invoke", json={"input": "Hi", "config": config}).status_code == 403
+
+
 def test_tenants_never_see_each_others_memories(serve: Serve) -> None:
     served = serve()
     secret = "The vault opens with 4711."
@@ -356,6 +364,28 @@ def test_after_a_failure_the_thread_goes_on_with_what_was_said(serve: Serve, str
     assert failed.headers["x-should-retry"] == "false"
     served.chat(messages=[{"role": "user", "content": "Who am I?"}], headers=headers, stream=stream)
     assert "I am Ana." in [str(m.text) for m in served.model.calls[-1]["messages"]]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_that_hangs_is_given_up_and_the_thread_goes_on(serve: Serve, stream: bool) -> None:
+    class Hangs(ScriptedChatModel):
+        async def _agenerate(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+            if len(messages) == 1:
+                await asyncio.sleep(30)
+            return await super()._agenerate(messages, *args, **kwargs)
+
+        async def _astream(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+            if len(messages) == 1:
+                await asyncio.sleep(30)
+            async for piece in super()._astream(messages, *args, **kwargs):
+                yield piece
+
+    served = serve([], model_timeout_s=0.3, model_retries=0, enable_memory=False)
+    served.app._chat_model = Hangs(script=["Still here."])
+    headers = {"x-thread-id": "t1"}
+    failed = served.chat(headers=headers, stream=stream)
+    assert (failed.status_code, failed.json()["error"]["code"]) == (504, "provider_timeout")
+    assert served.chat(headers=headers).json()["choices"][0]["message"]["content"] == "Still here."
 
 
 def test_the_official_client_does_not_repeat_what_a_thread_keeps(serve: Serve) -> None:
@@ -434,7 +464,24 @@ def test_what_is_no_json_object_is_refused(serve: Serve, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "tenant", ["..", "a/b", "a b", "", "é", "a\0b", "x" * 129, "acme:", ":s", "acme:s:t", "..:s", "a%2e%2e/b", "a\\b"]
+    "tenant",
+    [
+        "..",
+        "a/b",
+        "a b",
+        "",
+        "é",
+        "a\0b",
+        "x" * 129,
+        "acme:",
+        ":s",
+        "acme:s:t",
+        "..:s",
+        "a%2e%2e/b",
+        "a\\b",
+        "a\nb",
+        "\n",
+    ],
 )
 def test_ids_that_are_none_are_refused(serve: Serve, tenant: str) -> None:
     served = serve([])
