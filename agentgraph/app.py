@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Final, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 from uuid import uuid4
 
 from langchain_core.embeddings import Embeddings
@@ -31,7 +31,7 @@ from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
 
 from agentgraph._sync import call_on, iterate_on, iterate_sync, portal_loop, run_sync
-from agentgraph.errors import AgentGraphError, ConfigurationError, InvalidInputError
+from agentgraph.errors import AgentGraphError, ConfigurationError, InvalidInputError, MissingExtraError
 from agentgraph.events import AnswerCompleted, RunEvent, RunFailed, RunFinished, RunStarted
 from agentgraph.graph.build import build_graph
 from agentgraph.graph.context import RunContext
@@ -47,6 +47,9 @@ from agentgraph.settings import Settings
 from agentgraph.stores.checkpoints import TenantCheckpoints
 from agentgraph.threads.reconcile import new_messages
 from agentgraph.threads.turnstile import Turnstile
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
 
 __all__ = ["AgentGraph"]
 
@@ -216,6 +219,19 @@ class AgentGraph:
     async def open_model(self, spec: str | None = None) -> BaseChatModel:
         """Open the model a request would use, fetching it if need be, so that the first run need not wait."""
         return await call_on(await self._ready(), self._model(spec))
+
+    @property
+    def router(self) -> APIRouter:
+        """The OpenAI-compatible routes, for `include_router(app.router, prefix="/v1")` in an application of your own.
+
+        Raises:
+            MissingExtraError: The `server` extra is not installed.
+        """
+        try:
+            from agentgraph.server.openai import openai_router
+        except ImportError as error:
+            raise MissingExtraError("server", needed_for="AgentGraph.router") from error
+        return openai_router(self)
 
     @property
     def graph(self) -> Graph:
