@@ -70,8 +70,8 @@ def _options(
     context.obj = Invocation(env_file=env_file)
 
 
-@app.command()
-def demo(
+@app.command("demo")
+def _demo(
     context: typer.Context,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not pause between the days.")] = False,
@@ -86,8 +86,8 @@ def demo(
     run_demo(context.obj, yes=yes, as_json=as_json, model=model, storage=storage, keep=keep)
 
 
-@app.command()
-def chat(
+@app.command("chat")
+def _chat(
     context: typer.Context,
     *,
     tenant: Annotated[str, typer.Option(help="Whose memory: TENANT or TENANT:SESSION.")] = "default",
@@ -102,8 +102,8 @@ def chat(
     run_chat(context.obj, tenant=tenant, user=user, thread=thread, timezone=timezone, model=model)
 
 
-@app.command()
-def serve(
+@app.command("serve")
+def _serve(
     context: typer.Context,
     *,
     host: Annotated[str | None, typer.Option(help="Address to bind. [default: 127.0.0.1]")] = None,
@@ -118,8 +118,8 @@ def serve(
     run_server(context.obj, host=host, port=port, model=model, storage=storage, insecure=insecure)
 
 
-@app.command()
-def doctor(
+@app.command("doctor")
+def _doctor(
     context: typer.Context,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
@@ -130,8 +130,8 @@ def doctor(
     raise typer.Exit(_FAILED if not run_doctor(context.obj, as_json=as_json) else 0)
 
 
-@app.command()
-def graph(
+@app.command("graph")
+def _graph(
     context: typer.Context,
     *,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Mermaid text on stdout (the default).")] = False,

@@ -82,6 +82,7 @@ class _Chat:
                 case ["/help"]:
                     self._say(_HELP)
                 case ["/new"]:
+                    run_sync(self._agent.settled())  # what was said here is remembered there
                     self._scope = self._scope.with_thread(_new_thread())
                     self._say(f"thread {self._scope.thread}")
                 case ["/memories"]:

@@ -101,9 +101,10 @@ def _provider(provider: Provider, settings: Settings) -> Finding:
 
 
 def _local_model(settings: Settings) -> str:
-    from agentgraph.models import local
+    from agentgraph.models.local_files import cached_model_file
 
-    path = local.model_path(settings)
+    default = next(provider.default_model for provider in PROVIDERS if provider.name == "local")
+    path = settings.local_model_path or cached_model_file(default)
     if path is not None and path.is_file():
         return f"{path} ({path.stat().st_size / _GIGA:.2f} GB)"
     return "not fetched yet: the first run fetches 1.1 GB"

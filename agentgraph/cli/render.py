@@ -53,11 +53,13 @@ class RunView:
                 arguments = ", ".join(f"{name}={_json(value)}" for name, value in event.arguments.items())
                 self._label("calls", "magenta")
                 self._console.print(Text(safe(f"{event.name}({arguments})"), style="magenta"))
+                self._column = 0
             case ToolFinished():
                 is_good = event.status == "success"
                 self._label("", "")
                 output = Text(f"{'→' if is_good else '✗'} {_short(event.output)}", style="" if is_good else "red")
                 self._console.print(output)
+                self._column = 0
             case RunFinished():
                 self._end_paragraph()
             case _:

@@ -51,7 +51,7 @@ _ABOUT_NO_TIME: Final = (
     'If the notes answer the question, answer from them: "You told me that your ..." or "You told me that you ..." '
     "If the question is about the user and the notes do not answer it, say that you do not know."
 )
-_ABOUT_TOOLS: Final = "If one of your tools can find the answer, call it."
+_ABOUT_TOOLS: Final = "Call a tool where one can find the answer."
 # A memory that matches less well than this happens to be the nearest; it is no answer.
 _RELEVANT: Final = 0.25
 
@@ -72,9 +72,8 @@ def build_prompt(state: AgentState, context: RunContext, *, temporal_awareness: 
         recalled, windows = state.get("recalled", []), state.get("windows", [])
         if block := context_block(recalled, windows, context, temporal_awareness=temporal_awareness):
             asks = _ASKS.search(str(history[newest].text)) is not None
-            guidance = _guidance(recalled, windows, ZoneInfo(context.zone), asks=asks)
-            if asks and state.get("offered_tools"):
-                guidance = f"{_ABOUT_TOOLS} {guidance}"
+            has_tools = bool(state.get("offered_tools") or context.client_tools)
+            guidance = _guidance(recalled, windows, ZoneInfo(context.zone), asks=asks, has_tools=has_tools)
             history[newest] = _with_block(history[newest], f"{block}\n{guidance}")
     return [*messages, *history]
 
@@ -118,7 +117,9 @@ def _about_time(recalled: Sequence[Recalled], windows: Sequence[WindowSpan], zon
     return lines
 
 
-def _guidance(recalled: Sequence[Recalled], windows: Sequence[WindowSpan], zone: ZoneInfo, *, asks: bool) -> str:
+def _guidance(
+    recalled: Sequence[Recalled], windows: Sequence[WindowSpan], zone: ZoneInfo, *, asks: bool, has_tools: bool
+) -> str:
     if not asks:
         return "The user says:"
     placed = {memory["placed"] for memory in recalled}
@@ -131,8 +132,8 @@ def _guidance(recalled: Sequence[Recalled], windows: Sequence[WindowSpan], zone:
     elif any(memory["score"] >= _RELEVANT for memory in recalled):
         how = _ABOUT_NO_TIME
     else:
-        return "The user asks:"
-    return f"{how.replace('{asked}', _asked(windows, zone))} The user asks:"
+        how = _ABOUT_TOOLS if has_tools else ""
+    return f"{how.replace('{asked}', _asked(windows, zone))} The user asks:".lstrip()
 
 
 def _asked(windows: Sequence[WindowSpan], zone: ZoneInfo) -> str:
