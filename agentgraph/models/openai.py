@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from langchain_core.language_models import LanguageModelInput
 from langchain_openai import ChatOpenAI
 from openai import DefaultAioHttpClient
 
@@ -9,7 +12,23 @@ from agentgraph.errors import ConfigurationError
 from agentgraph.models.load import OpenedModel, Progress
 from agentgraph.settings import Settings
 
-__all__ = ["open_chat_model"]
+__all__ = ["DirectChatOpenAI", "open_chat_model"]
+
+
+class DirectChatOpenAI(ChatOpenAI):
+    """Hands messages to the SDK as they are to be sent.
+
+    The SDK walks everything it is given by its type hints, which for messages changes nothing and costs 0.16 ms each:
+    most of a request on a long thread. What stands in `extra_body` it sends unread.
+    """
+
+    def _get_request_payload(
+        self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
+        if (messages := payload.get("messages")) is not None:
+            payload |= {"messages": [], "extra_body": {**(payload.get("extra_body") or {}), "messages": messages}}
+        return payload
 
 
 async def open_chat_model(name: str, settings: Settings, progress: Progress | None = None) -> OpenedModel:  # noqa: ARG001  nothing to fetch
@@ -26,7 +45,7 @@ async def open_chat_model(name: str, settings: Settings, progress: Progress | No
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
     # The SDK's aiohttp transport: its httpx pool collapses at 64 slow calls in flight.
     client = DefaultAioHttpClient(timeout=settings.model_timeout_s)
-    model = ChatOpenAI(
+    model = DirectChatOpenAI(
         model=name,
         api_key=key,  # type: ignore[arg-type]  # a str is accepted and wrapped
         base_url=settings.openai_base_url,

@@ -1,0 +1,71 @@
+"""What goes over the wire to OpenAI, and to every endpoint that speaks its format."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_openai import ChatOpenAI
+
+from agentgraph.models.openai import DirectChatOpenAI
+
+pytestmark = pytest.mark.integration
+
+SCHEMA = {"type": "object", "properties": {}, "additionalProperties": False}
+MESSAGES = [
+    SystemMessage("Be brief."),
+    HumanMessage(
+        [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]
+    ),
+    AIMessage("", tool_calls=[{"id": "c", "name": "f", "args": {"a": 2**70}}]),
+    ToolMessage("r", tool_call_id="c"),
+]
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[tuple[str, list[Any]]]:
+    """Yield an address that answers `{}`, and the bodies it was sent."""
+    bodies: list[Any] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        bodies.append(await request.json())
+        whole = {"id": "x", "created": 1, "model": "m"}
+        if not bodies[-1].get("stream"):
+            choice = {"index": 0, "message": {"role": "assistant", "content": "{}"}, "finish_reason": "stop"}
+            return web.json_response({**whole, "object": "chat.completion", "choices": [choice]})
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        choice = {"index": 0, "delta": {"role": "assistant", "content": "{}"}, "finish_reason": "stop"}
+        chunk = {**whole, "object": "chat.completion.chunk", "choices": [choice]}
+        await response.write(f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode())
+        return response
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1", bodies
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": SCHEMA}}]},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA, "strict": True}}},
+        {"temperature": 0.5, "max_tokens": 5, "stop": ["x"], "extra_body": {"top_k": 1}},
+    ],
+)
+async def test_the_body_is_what_langchain_sends(provider: tuple[str, list[Any]], options: dict[str, Any]) -> None:
+    url, bodies = provider
+    for kind in (ChatOpenAI, DirectChatOpenAI):
+        model = kind(model="gpt-4o", api_key="x", base_url=url, max_retries=0, stream_usage=True)
+        await model.ainvoke(MESSAGES, **options)
+        async for _ in model.astream(MESSAGES, **options):
+            pass
+    assert bodies[:2] == bodies[2:]
+    assert len(bodies[0]["messages"]) == len(MESSAGES)
