@@ -326,6 +326,13 @@ async def test_a_passing_failure_is_retried(open_app: OpenApp) -> None:
     assert len(model.calls) == 2
 
 
+async def test_an_answer_nobody_can_read_is_a_model_error(open_app: OpenApp) -> None:
+    app, _ = await open_app([ValueError("no choices"), KeyError("delta")])
+    for stream in (False, True):
+        with pytest.raises(ModelAPIError, match="could not be read"):
+            await app.run("Hi there.", tenant="acme", stream=stream)
+
+
 async def test_retries_are_bounded(open_app: OpenApp) -> None:
     app, model = await open_app([ModelAPIError("503")] * 9, model_retries=1)
     with pytest.raises(ModelAPIError):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from uuid import uuid4
 
+from langchain_core.exceptions import ModelAPIError, ModelError
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
@@ -42,10 +43,18 @@ async def call_model(
     turns = state.get("turns", 0) + 1
     prompt = build_prompt(state, context, temporal_awareness=temporal_awareness)
     model = _with_tools(state, context, tools, final=turns >= context.max_turns)
-    if context.stream:
-        answer = await _streamed(model, prompt, runtime)
-    else:
-        answer = await model.ainvoke(prompt, **context.model_parameters)
+    try:
+        if context.stream:
+            answer = await _streamed(model, prompt, runtime)
+        else:
+            answer = await model.ainvoke(prompt, **context.model_parameters)
+    except ModelError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        # What a vendor's class raises when the answer is not of the vendor's form.
+        unreadable = ModelAPIError(f"the model's answer could not be read ({type(error).__name__})")
+        unreadable.is_retryable = False
+        raise unreadable from error
     answer = answer.model_copy(update={"id": f"msg-{uuid4().hex}", "name": None})
     history_tokens = count_tokens_approximately([*state.get("messages", []), answer])
     runtime.stream_writer(_completed(answer, history_tokens))
