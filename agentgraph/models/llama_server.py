@@ -61,6 +61,7 @@ def _serve(options: dict[str, Any]) -> Any:
     params.use_jinja = True
     if options["chat_template"] is not None:
         params.chat_template = options["chat_template"]
+    params.prefill_assistant = False  # an answer in last place is history, as with every other provider
     # What a prompt has in common with an earlier one is not computed again, in the slot or from this much memory.
     params.cache_prompt = True
     params.cache_ram_mib = options["cache_mib"]
