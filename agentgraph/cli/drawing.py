@@ -9,7 +9,7 @@ import io
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -18,7 +18,7 @@ __all__ = ["draw_png"]
 Edge = tuple[str, str, bool]
 """Source, target, and whether the way is taken only sometimes."""
 _Point = tuple[float, float]
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+_Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _SCALE: Final = 3  # drawn large and shrunk: Pillow's lines have no anti-aliasing of their own
 _RESOLUTION: Final = 2  # pixels a unit, for dense screens

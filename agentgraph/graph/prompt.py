@@ -47,9 +47,10 @@ _ABOUT_THAT_TIME: Final = (
     "If the user asks about their own life or plans, answer from the notes about {asked}, every one that fits: "
     '"You told me that your ..." or "You told me that you ..."'
 )
+_ABOUT_UNKNOWN: Final = "If the question is about the user and the notes do not answer it, say that you do not know."
 _ABOUT_NO_TIME: Final = (
     'If the notes answer the question, answer from them: "You told me that your ..." or "You told me that you ..." '
-    "If the question is about the user and the notes do not answer it, say that you do not know."
+    + _ABOUT_UNKNOWN
 )
 _ABOUT_TOOLS: Final = "Call a tool where one can find the answer."
 # A memory that matches less well than this happens to be the nearest; it is no answer.
@@ -132,7 +133,7 @@ def _guidance(
     elif any(memory["score"] >= _RELEVANT for memory in recalled):
         how = _ABOUT_NO_TIME
     else:
-        how = _ABOUT_TOOLS if has_tools else ""
+        how = f"{_ABOUT_TOOLS} {_ABOUT_UNKNOWN}" if has_tools else _ABOUT_UNKNOWN
     return f"{how.replace('{asked}', _asked(windows, zone))} The user asks:".lstrip()
 
 
