@@ -44,7 +44,7 @@ from agentgraph.models.load import ModelPool, Progress, default_model_name
 from agentgraph.run import RunRequest, RunResult, finished
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
-from agentgraph.stores.checkpoints import TenantCheckpoints
+from agentgraph.stores.checkpoints import COMMIT_LATER, TenantCheckpoints
 from agentgraph.threads.reconcile import new_messages
 from agentgraph.threads.turnstile import Turnstile
 
@@ -468,22 +468,29 @@ class AgentGraph:
         """Run the graph, handing on its events; return once everything the turn owes is committed."""
         config = _config(scope)
         config["recursion_limit"] = 2 * context.max_turns + 10
+        durability = self._durability(scope)
         graph = self._threaded
+        if durability == "exit" and self._outbox is not None:
+            config["configurable"][COMMIT_LATER] = True
         if scope.thread_key is None:
             graph = self._one_off
             newest = next((m for m in reversed(messages) if isinstance(m, HumanMessage)), None)
             if self._outbox is not None and self._worker is not None and (owed := owed_by(newest, context)):
                 await self._outbox.owe(scope.tenant, owed)
-        async for event in graph.astream(
-            {"messages": messages, "turns": 0},
-            config,
-            context=context,
-            stream_mode="custom",
-            durability=self._durability(scope),
-        ):
-            if isinstance(event, AnswerCompleted):
-                answers.append(event)
-            emit(cast("RunEvent", event))
+        try:
+            async for event in graph.astream(
+                {"messages": messages, "turns": 0},
+                config,
+                context=context,
+                stream_mode="custom",
+                durability=durability,
+            ):
+                if isinstance(event, AnswerCompleted):
+                    answers.append(event)
+                emit(cast("RunEvent", event))
+        finally:
+            if self._outbox is not None and scope.thread_key is not None:
+                await self._outbox.committed(scope.thread_key)
 
     def _durability(self, scope: Scope) -> Literal["sync", "exit"] | None:
         """Commit every step where tools have effects in the world; else once, at the end of the turn."""

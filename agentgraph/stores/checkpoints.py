@@ -6,10 +6,11 @@ commit, strict deserialisation, and memory owed being filed in the very transact
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -30,9 +31,15 @@ from agentgraph.errors import InvalidInputError
 from agentgraph.scope import tenant_directory, tenant_of_thread_key
 from agentgraph.stores.sqlite import SqliteFile, Sync
 
-__all__ = ["TenantCheckpoints"]
+__all__ = ["COMMIT_LATER", "TenantCheckpoints"]
 
 T = TypeVar("T")
+
+COMMIT_LATER: Final = "__agentgraph_commit_later"
+"""A key of `configurable`: writes are queued in order and `committed` waits for them, instead of one by one.
+
+For runs that commit once, at their end: what LangGraph writes there in several steps then shares one `fsync`.
+"""
 
 _FILE: Final = "threads.db"
 _OUTBOX: Final = """
@@ -63,12 +70,13 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         self._sync = sync
         self._hot_tenants = hot_tenants
         self._open: dict[str, _TenantFile] = {}  # in order of use, the coldest first
+        self._later: dict[str, list[Future[Any]]] = {}
 
     # Reading
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return the newest checkpoint of a thread, or the one that `config` names."""
-        return await self._file(config).read(lambda saver: saver.get_tuple(config))
+        return self._file(config).reading.get_tuple(config)
 
     async def alist(
         self,
@@ -90,9 +98,7 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """Return the writes from which delta channels are rebuilt."""
-        return await self._file(config).read(
-            lambda saver: saver.get_delta_channel_history(config=config, channels=channels)
-        )
+        return self._file(config).reading.get_delta_channel_history(config=config, channels=channels)
 
     # Writing
 
@@ -105,18 +111,37 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
     ) -> RunnableConfig:
         """Commit a checkpoint together with the work it owes."""
 
-        def put(saver: _InTransaction) -> RunnableConfig:
+        def put(saver: _InTransaction) -> None:
             for owed in checkpoint["channel_values"].get("owed") or ():
                 saver.file_owed(owed)
-            return saver.put(config, checkpoint, metadata, new_versions)
+            saver.put(config, checkpoint, metadata, new_versions)
 
-        return await self._file(config).write(put)
+        await self._commit(config, put)
+        configurable = config["configurable"]
+        here = {name: configurable[name] for name in ("thread_id", "checkpoint_ns")}
+        return {"configurable": {**here, "checkpoint_id": checkpoint["id"]}}
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Commit what a task wrote."""
-        await self._file(config).write(lambda saver: saver.put_writes(config, writes, task_id, task_path))
+        await self._commit(config, lambda saver: saver.put_writes(config, writes, task_id, task_path))
+
+    async def committed(self, thread_id: str) -> None:
+        """Wait for a thread's writes that were left to be committed later.
+
+        Raises:
+            StoreError: One of them failed: the turn is not kept.
+        """
+        for future in self._later.pop(thread_id, ()):
+            await asyncio.wrap_future(future)
+
+    async def _commit(self, config: RunnableConfig, job: Callable[[_InTransaction], Any]) -> None:
+        file = self._file(config)
+        if config["configurable"].get(COMMIT_LATER):
+            self._later.setdefault(str(config["configurable"]["thread_id"]), []).append(file.submit(job))
+        else:
+            await file.write(job)
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete a thread's checkpoints and writes."""
@@ -228,7 +253,11 @@ class _InTransaction(SqliteSaver):
 
 
 class _TenantFile:
-    """One tenant's threads: the file, and LangGraph's saver bound to its connection."""
+    """One tenant's threads: the file, and LangGraph's saver bound to its connection.
+
+    `reading` is a saver on a connection of its own, for use on the event loop. In WAL mode a reader waits for nobody,
+    and reading a live window takes less time than handing the work to another thread and back.
+    """
 
     def __init__(self, path: Path, *, pool: ThreadPoolExecutor, sync: Sync, serde: Any) -> None:
         def prepare(connection: sqlite3.Connection) -> None:
@@ -236,7 +265,16 @@ class _TenantFile:
             self._saver.setup()
 
         self._database = SqliteFile(path, schema=_OUTBOX, pool=pool, sync=sync, prepare=prepare)
-        self.close = self._database.close
+        self._reader = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        self.reading = _InTransaction(self._reader, serde=serde)
+        self.reading.is_setup = True
+
+    def close(self) -> None:
+        self._database.close()
+        self._reader.close()
+
+    def submit(self, job: Callable[[_InTransaction], T]) -> Future[T]:
+        return self._database.submit(lambda _: job(self._saver))
 
     async def read(self, job: Callable[[_InTransaction], T]) -> T:
         return await self._database.read(lambda _: job(self._saver))
