@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
@@ -35,6 +36,7 @@ from agentgraph.errors import AgentGraphError, ConfigurationError, InvalidInputE
 from agentgraph.events import AnswerCompleted, RunEvent, RunFailed, RunFinished, RunStarted
 from agentgraph.graph.build import build_graph
 from agentgraph.graph.context import RunContext
+from agentgraph.graph.guidance import SMALL_MODEL_PROMPT
 from agentgraph.graph.nodes.retrieve_memory import owed_by
 from agentgraph.graph.nodes.summarize import summarize
 from agentgraph.graph.prompt import DEFAULT_SYSTEM_PROMPT
@@ -414,13 +416,10 @@ class AgentGraph:
     async def _context(self, request: RunRequest, run_id: str) -> RunContext:
         settings = self.settings
         remembers = settings.enable_memory and request.include_memories and self._memories is not None
-        own = (
-            settings.system_prompt
-            if settings.system_prompt is not None
-            else DEFAULT_SYSTEM_PROMPT
-            if remembers
-            else None
-        )
+        model = await self._model(request.model)
+        needs_guidance = bool(self._profile(request.model).get("needs_guidance"))
+        default = f"{DEFAULT_SYSTEM_PROMPT} {SMALL_MODEL_PROMPT}" if needs_guidance else DEFAULT_SYSTEM_PROMPT
+        own = settings.system_prompt if settings.system_prompt is not None else default if remembers else None
         prompts = [prompt for prompt in (own, request.system_prompt) if prompt]
         taken = {tool.name for tool in self._tools} & {tool["function"]["name"] for tool in request.tools}
         if taken:
@@ -431,7 +430,7 @@ class AgentGraph:
             scope=request.scope,
             now=request.now or self._clock(),
             zone=request.timezone or settings.timezone,
-            model=await self._model(request.model),
+            model=model,
             run_id=run_id,
             model_parameters=self._parameters(request),
             system_prompt="\n\n".join(prompts) or None,
@@ -440,8 +439,15 @@ class AgentGraph:
             include_memories=remembers,
             stream=request.stream,
             max_turns=settings.max_turns,
+            needs_guidance=remembers and needs_guidance,
             inline_writing=self._worker is None and self._memories is not None,
         )
+
+    def _profile(self, spec: str | None) -> Mapping[str, Any]:
+        """Return what is known of the model; nothing is of one the caller brought."""
+        if spec is None and self._chat_model is not None:
+            return {}
+        return self._models.profile(spec or default_model_name(self.settings))
 
     def _parameters(self, request: RunRequest) -> Mapping[str, Any]:
         if not request.parameters or (request.model is None and self._chat_model is not None):
@@ -469,6 +475,12 @@ class AgentGraph:
         config = _config(scope)
         config["recursion_limit"] = 2 * context.max_turns + 10
         durability = self._durability(scope)
+
+        def hear(event: RunEvent) -> None:
+            if isinstance(event, AnswerCompleted):
+                answers.append(event)
+            emit(event)
+
         graph = self._threaded
         if durability == "exit" and self._outbox is not None:
             config["configurable"][COMMIT_LATER] = True
@@ -478,16 +490,13 @@ class AgentGraph:
             if self._outbox is not None and self._worker is not None and (owed := owed_by(newest, context)):
                 await self._outbox.owe(scope.tenant, owed)
         try:
-            async for event in graph.astream(
+            await graph.ainvoke(
                 {"messages": messages, "turns": 0},
                 config,
-                context=context,
-                stream_mode="custom",
+                context=replace(context, listener=hear),
+                output_keys="turns",
                 durability=durability,
-            ):
-                if isinstance(event, AnswerCompleted):
-                    answers.append(event)
-                emit(cast("RunEvent", event))
+            )
         finally:
             if self._outbox is not None and scope.thread_key is not None:
                 await self._outbox.committed(scope.thread_key)

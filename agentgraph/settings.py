@@ -27,7 +27,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="AGENTGRAPH_", extra="forbid", frozen=True, env_ignore_empty=True, populate_by_name=True
+        env_prefix="AGENTGRAPH_",
+        extra="forbid",
+        frozen=True,
+        env_ignore_empty=True,
+        populate_by_name=True,
+        dotenv_filtering="match_prefix",  # a .env file may hold other programs' variables
     )
 
     # Models

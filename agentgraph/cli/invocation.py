@@ -30,16 +30,9 @@ class Invocation:
         Raises:
             ConfigurationError: A setting is wrong, or the file that was named does not exist.
         """
-        from pydantic_settings import SettingsConfigDict
-
         from agentgraph.settings import Settings
-
-        class FileSettings(Settings):
-            """Settings beside which a `.env` file may hold other programs' variables."""
-
-            model_config = SettingsConfigDict(dotenv_filtering="match_prefix")
 
         if self.env_file is not None and not self.env_file.is_file():
             raise ConfigurationError(f"--env-file {str(self.env_file)!r} is no file", code="no_env_file")
         chosen = {name: value for name, value in options.items() if value is not None}
-        return FileSettings.load(env_file=self.env_file or Path(".env"), **chosen)
+        return Settings.load(env_file=self.env_file or Path(".env"), **chosen)

@@ -18,7 +18,7 @@ from langgraph.types import RetryPolicy, TimeoutPolicy
 
 from agentgraph.errors import is_retryable
 from agentgraph.events import NodeFinished
-from agentgraph.graph.context import RunContext
+from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.nodes.call_model import call_model
 from agentgraph.graph.nodes.execute_tools import execute_tools
 from agentgraph.graph.nodes.filter_by_time import filter_by_time
@@ -98,7 +98,7 @@ def _timed(node: Node, name: str) -> Node:
         try:
             return await node(state, runtime)
         finally:
-            runtime.stream_writer(NodeFinished(node=name, duration_ms=(time.perf_counter() - started) * 1000))
+            tell(runtime, NodeFinished(node=name, duration_ms=(time.perf_counter() - started) * 1000))
 
     timed.__name__ = name
     return timed

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langgraph.runtime import Runtime
 
+from agentgraph.events import RunEvent
 from agentgraph.scope import Scope
 
-__all__ = ["RunContext"]
+__all__ = ["RunContext", "tell"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class RunContext:
         include_memories: Whether this run recalls and writes memories.
         stream: Whether the caller wants the answer piece by piece.
         max_turns: Model calls this run may make.
+        needs_guidance: Whether the model is so small that it must be told, next to each question, how to use its notes.
+        listener: Hears the run's events at once; without one they go into LangGraph's `custom` stream.
         inline_writing: Whether memory is written within the run, as where no background worker does it
             (`langgraph dev`), or left to the worker, so that the answer need not wait.
         run_id: For logs, events and memory provenance.
@@ -47,4 +51,15 @@ class RunContext:
     include_memories: bool = True
     stream: bool = True
     max_turns: int = 10
+    needs_guidance: bool = False
+    listener: Callable[[RunEvent], object] | None = None
     inline_writing: bool = False
+
+
+def tell(runtime: Runtime[RunContext], event: RunEvent) -> None:
+    """Hand an event of the run to whoever listens.
+
+    LangGraph's own stream costs a quarter of a millisecond a run and more for each token; the application brings a
+    listener instead, and `graph.astream(..., stream_mode="custom")` works for everybody else.
+    """
+    (runtime.context.listener or runtime.stream_writer)(event)

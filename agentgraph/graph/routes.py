@@ -21,13 +21,17 @@ async def entry(state: AgentState, runtime: Runtime[RunContext]) -> Literal["ret
     return "retrieve_memory" if runtime.context.include_memories else "filter_tools"
 
 
-async def after_model(state: AgentState, runtime: Runtime[RunContext]) -> Literal["execute_tools", "write_memory", "__end__"]:
+async def after_model(
+    state: AgentState, runtime: Runtime[RunContext]
+) -> Literal["execute_tools", "write_memory", "__end__"]:
     """Run the server tools that were called; the caller runs its own, and a plain answer ends the turn."""
     server_calls, _ = _calls(state, runtime.context)
     return "execute_tools" if server_calls else _finish(runtime.context)
 
 
-async def after_tools(state: AgentState, runtime: Runtime[RunContext]) -> Literal["call_model", "write_memory", "__end__"]:
+async def after_tools(
+    state: AgentState, runtime: Runtime[RunContext]
+) -> Literal["call_model", "write_memory", "__end__"]:
     """Let the model read the results, unless it waits for results only the caller can bring."""
     _, client_calls = _calls(state, runtime.context)
     return _finish(runtime.context) if client_calls else "call_model"

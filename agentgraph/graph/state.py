@@ -44,7 +44,7 @@ class AgentState(TypedDict, total=False):
             in the checkpoint's own transaction.
     """
 
-    messages: Annotated[list[BaseMessage], DeltaChannel(fold_messages, snapshot_frequency=50)]
+    messages: Annotated[list[BaseMessage], DeltaChannel(fold_messages, snapshot_frequency=10)]
     summary: str
     windows: list[WindowSpan]
     candidates: list[Recalled]

@@ -414,6 +414,7 @@ class TenantItems:
 
     def items(self, connection: sqlite3.Connection, item_ids: Sequence[int]) -> dict[int, ItemRow]:
         """Return items by number, within a snapshot."""
+        parameters: tuple[int | str, ...]
         if len(item_ids) <= _FEW:
             marks, parameters = ",".join("?" * len(item_ids)), tuple(item_ids)
         else:  # SQLite bounds the number of parameters

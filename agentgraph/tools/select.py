@@ -77,7 +77,7 @@ _STOP: Final = frozenset(
 
 
 class ToolIndex:
-    """The server tools of one agent, ready to be ranked. Built once; embedding the tools waits for the first ranking."""
+    """The server tools of one agent, ready to be ranked. Built once; they are embedded at the first ranking."""
 
     def __init__(self, tools: Sequence[BaseTool], *, embeddings: Embeddings | None = None) -> None:
         self._tools = {tool.name: tool for tool in tools}

@@ -15,7 +15,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.runtime import Runtime
 
 from agentgraph.events import AnswerCompleted, FinishReason, TextDelta, ToolCallDelta, Usage
-from agentgraph.graph.context import RunContext
+from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.prompt import build_prompt
 from agentgraph.graph.state import AgentState
 from agentgraph.tools.select import ToolIndex
@@ -57,7 +57,7 @@ async def call_model(
         raise unreadable from error
     answer = answer.model_copy(update={"id": f"msg-{uuid4().hex}", "name": None})
     history_tokens = count_tokens_approximately([*state.get("messages", []), answer])
-    runtime.stream_writer(_completed(answer, history_tokens))
+    tell(runtime, _completed(answer, history_tokens))
     return {"messages": [answer], "turns": turns}
 
 
@@ -83,25 +83,25 @@ async def _streamed(
     client_tools = {tool["function"]["name"] for tool in runtime.context.client_tools}
     names: dict[int, str] = {}
     pieces: list[AIMessageChunk] = []
-    write = runtime.stream_writer
     try:
         async for piece in model.astream(prompt, **runtime.context.model_parameters):
             chunk = cast("AIMessageChunk", piece)
             pieces.append(chunk)
             if text := str(chunk.text):
-                write(TextDelta(text=text))
+                tell(runtime, TextDelta(text=text))
             for call in chunk.tool_call_chunks:
                 index = call["index"] if call["index"] is not None else len(names)
                 if call["name"]:
                     names[index] = call["name"]
-                write(
+                tell(
+                    runtime,
                     ToolCallDelta(
                         index=index,
                         tool_call_id=call["id"],
                         name=call["name"],
                         arguments=call["args"] or "",
                         is_client_tool=names.get(index, "") in client_tools,
-                    )
+                    ),
                 )
     except Exception as error:
         if pieces:

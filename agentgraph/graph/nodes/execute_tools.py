@@ -12,7 +12,7 @@ from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
 from agentgraph.events import ToolFinished, ToolStarted
-from agentgraph.graph.context import RunContext
+from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.state import AgentState
 from agentgraph.tools.select import ToolIndex
 
@@ -37,20 +37,21 @@ async def execute_tools(
 
     async def answer(call: ToolCall) -> ToolMessage:
         call_id = call["id"] or ""
-        runtime.stream_writer(ToolStarted(tool_call_id=call_id, name=call["name"], arguments=call["args"]))
+        tell(runtime, ToolStarted(tool_call_id=call_id, name=call["name"], arguments=call["args"]))
         started = time.perf_counter()
         async with room:
             text, failed = await _run(tools, call, timeout_s)
         text = _cut(text, max_output_chars)
         status = "error" if failed else "success"
-        runtime.stream_writer(
+        tell(
+            runtime,
             ToolFinished(
                 tool_call_id=call_id,
                 name=call["name"],
                 status="error" if failed else "success",
                 output=text,
                 duration_ms=(time.perf_counter() - started) * 1000,
-            )
+            ),
         )
         return ToolMessage(text, tool_call_id=call_id, name=call["name"], status=status, id=f"{message.id}-{call_id}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from langgraph.runtime import Runtime
 
 from agentgraph.events import MemoriesRecalled
-from agentgraph.graph.context import RunContext
+from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.state import AgentState
 from agentgraph.memory.recall import place_in_time
 
@@ -19,5 +19,5 @@ async def filter_by_time(state: AgentState, runtime: Runtime[RunContext], *, top
     if not candidates and not windows:
         return {"recalled": [], "candidates": []}
     kept, left_out = place_in_time(candidates, windows, now=runtime.context.now, top_k=top_k)
-    runtime.stream_writer(MemoriesRecalled(windows=tuple(windows), memories=tuple(kept), left_out=tuple(left_out)))
+    tell(runtime, MemoriesRecalled(windows=tuple(windows), memories=tuple(kept), left_out=tuple(left_out)))
     return {"recalled": kept, "candidates": []}

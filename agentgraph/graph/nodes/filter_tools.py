@@ -8,7 +8,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.runtime import Runtime
 
 from agentgraph.events import ToolsOffered
-from agentgraph.graph.context import RunContext
+from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.state import AgentState
 from agentgraph.tools.select import ToolIndex
 
@@ -39,8 +39,9 @@ async def filter_tools(
         offered = [name for name in state.get("offered_tools", []) if tools.get(name) is not None]
         ranked = [name for name, score in await tools.rank(_recent_words(state)) if score >= _FLOOR]
         offered += [name for name in ranked[:top_k] if name not in offered]
-    runtime.stream_writer(
-        ToolsOffered(offered=tuple(offered), left_out=tuple(name for name in tools.names if name not in offered))
+    tell(
+        runtime,
+        ToolsOffered(offered=tuple(offered), left_out=tuple(name for name in tools.names if name not in offered)),
     )
     return {"offered_tools": offered}
 
