@@ -432,7 +432,7 @@ async def test_messages_nobody_can_read_are_refused(open_app: OpenApp, bad: Any)
         {"tenant": "../x"},
         {"tenant": "acme", "thread": "a/b"},
         {"tenant": "acme", "timezone": "Mars"},
-        {"tenant": "acme", "now": datetime(2026, 1, 1)},  # noqa: DTZ001
+        {"tenant": "acme", "now": datetime(2026, 1, 1)},
         {"tenant": "acme", "tools": [7]},
     ],
     ids=str,

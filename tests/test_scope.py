@@ -9,7 +9,23 @@ from hypothesis import strategies as st
 from agentgraph.errors import InvalidInputError
 from agentgraph.scope import MAX_ID_LENGTH, Scope, tenant_directory, tenant_of_thread_key
 
-BAD_IDS = ["", ".", "..", "a/b", "a\\b", "a:b", "a b", "a\0", "a\n", "é", "\ud800", "x" * (MAX_ID_LENGTH + 1), "%2e", "a|b", "~"]
+BAD_IDS = [
+    "",
+    ".",
+    "..",
+    "a/b",
+    "a\\b",
+    "a:b",
+    "a b",
+    "a\0",
+    "a\n",
+    "é",
+    "\ud800",
+    "x" * (MAX_ID_LENGTH + 1),
+    "%2e",
+    "a|b",
+    "~",
+]
 IDS = st.from_regex(r"[A-Za-z0-9_.@+\-]{1,20}", fullmatch=True).filter(lambda text: text not in {".", ".."})
 
 

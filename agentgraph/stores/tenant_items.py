@@ -175,7 +175,7 @@ class TenantItems:
         self._path = path
         self._clock = clock
         self._embedding_id = embedding_id
-        self._open_file = lambda: SqliteFile(
+        self._open_file: Callable[[], SqliteFile] = lambda: SqliteFile(
             path, schema=_SCHEMA, pool=pool, sync=sync, prepare=lambda connection: _prepare(connection, tenant)
         )
         self._file: SqliteFile | None = None
@@ -392,7 +392,10 @@ class TenantItems:
         with self.snapshot() as connection:
             living = "(expires_at IS NULL OR expires_at > ?)"
             now = self._now()
-            one = lambda sql, *parameters: int(connection.execute(sql, parameters).fetchone()[0])  # noqa: E731
+
+            def one(sql: str, *parameters: float | str | None) -> int:
+                return int(connection.execute(sql, parameters).fetchone()[0])
+
             entries = one("SELECT count(*) FROM entries")
             vectors = one("SELECT count(*) FROM entries WHERE model = ?", self._shards.model)
             return StoreStats(

@@ -84,7 +84,9 @@ async def test_listing_needs_a_thread(checkpoints: TenantCheckpoints) -> None:
             pass
 
 
-async def test_checkpoints_are_listed_newest_first_and_deleted_with_their_thread(checkpoints: TenantCheckpoints) -> None:
+async def test_checkpoints_are_listed_newest_first_and_deleted_with_their_thread(
+    checkpoints: TenantCheckpoints,
+) -> None:
     compiled = graph(checkpoints)
     await say(compiled, "one", config())
     await say(compiled, "other", config(thread="t2"))

@@ -22,7 +22,13 @@ def test_an_orphaned_result_is_left_out() -> None:
 
 
 def test_results_that_arrive_late_move_to_their_call() -> None:
-    late = [HumanMessage("go"), CALL, HumanMessage("?"), ToolMessage("2", tool_call_id="b"), ToolMessage("1", tool_call_id="a")]
+    late = [
+        HumanMessage("go"),
+        CALL,
+        HumanMessage("?"),
+        ToolMessage("2", tool_call_id="b"),
+        ToolMessage("1", tool_call_id="a"),
+    ]
     assert [m.text for m in repaired(late)] == ["go", "", "1", "2", "?"]
 
 

@@ -14,7 +14,14 @@ def named(name: str) -> BaseTool:
 
 @pytest.mark.parametrize(
     ("expression", "value"),
-    [("2+3*4", "14"), ("(19.99 * 3) / 2", "29.985"), ("2**10", "1024"), ("-7 // 2", "-4"), ("7 % 4", "3"), ("1e3", "1000.0")],
+    [
+        ("2+3*4", "14"),
+        ("(19.99 * 3) / 2", "29.985"),
+        ("2**10", "1024"),
+        ("-7 // 2", "-4"),
+        ("7 % 4", "3"),
+        ("1e3", "1000.0"),
+    ],
 )
 def test_arithmetic_is_right(expression: str, value: str) -> None:
     assert calculate(expression) == value
@@ -24,7 +31,8 @@ def test_arithmetic_is_right(expression: str, value: str) -> None:
     "expression",
     [
         "9**9**9", "9**99999999", "(10**900)**900", "1/0", "__import__('os')", "a+1", "().__class__", "'x'*9", "True+1",
-        "1 if 1 else 2", "lambda: 1", "[1]", "", "1 +", "(" * 200, "1j", "(-8)**0.5", "10**1000*10**1000*10**1000*10**1000", "9" * 501,
+        "1 if 1 else 2", "lambda: 1", "[1]", "", "1 +", "(" * 200, "1j", "(-8)**0.5",
+        "10**1000*10**1000*10**1000*10**1000", "9" * 501,
     ],
 )  # fmt: skip
 def test_what_is_no_arithmetic_or_too_large_is_an_error(expression: str) -> None:
