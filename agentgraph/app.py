@@ -417,7 +417,7 @@ class AgentGraph:
         settings = self.settings
         remembers = settings.enable_memory and request.include_memories and self._memories is not None
         model = await self._model(request.model)
-        needs_guidance = bool(self._profile(request.model).get("needs_guidance"))
+        needs_guidance = self._needs_guidance(request.model)
         default = f"{DEFAULT_SYSTEM_PROMPT} {SMALL_MODEL_PROMPT}" if needs_guidance else DEFAULT_SYSTEM_PROMPT
         own = settings.system_prompt if settings.system_prompt is not None else default if remembers else None
         prompts = [prompt for prompt in (own, request.system_prompt) if prompt]
@@ -443,11 +443,10 @@ class AgentGraph:
             inline_writing=self._worker is None and self._memories is not None,
         )
 
-    def _profile(self, spec: str | None) -> Mapping[str, Any]:
-        """Return what is known of the model; nothing is of one the caller brought."""
+    def _needs_guidance(self, spec: str | None) -> bool:
         if spec is None and self._chat_model is not None:
-            return {}
-        return self._models.profile(spec or default_model_name(self.settings))
+            return False
+        return self._models.provider(spec or default_model_name(self.settings)).needs_guidance
 
     def _parameters(self, request: RunRequest) -> Mapping[str, Any]:
         if not request.parameters or (request.model is None and self._chat_model is not None):

@@ -32,6 +32,8 @@ class Provider:
         profiles: `module:attribute` of the model profiles, a mapping from names to capabilities.
         prefixes: Bare model names that begin like this are this vendor's.
         parameters: The vendor's spelling of OpenAI's sampling parameters, where it differs; `""` has no equivalent.
+        needs_guidance: Whether its models are so small that they must be told, next to each question, how to use what
+            is recalled. (Not in the profiles: LangChain's are a closed set of keys.)
         open_endpoint_setting: The `Settings` field that points at somebody else's server with models of its own.
     """
 
@@ -44,6 +46,7 @@ class Provider:
     aliases: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
+    needs_guidance: bool = False
     open_endpoint_setting: str | None = None
 
 
@@ -78,6 +81,7 @@ PROVIDERS: Final = (
         default_model="qwen2.5-coder-1.5b-instruct",
         profiles="agentgraph.models.local:PROFILES",
         prefixes=("qwen2.5-coder-",),
+        needs_guidance=True,
     ),
     Provider(
         name="scripted",

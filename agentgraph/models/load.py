@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from langchain_core.language_models import BaseChatModel
 
 from agentgraph.errors import ConfigurationError, MissingExtraError
-from agentgraph.models.catalogue import PROVIDERS, ModelName, model_profile, parse_model
+from agentgraph.models.catalogue import PROVIDERS, ModelName, Provider, parse_model
 from agentgraph.settings import Settings
 
 __all__ = ["ModelPool", "OpenedModel", "Progress", "default_model_name"]
@@ -44,7 +44,7 @@ class ModelPool:
         self._progress = progress
         self._opened: dict[str, OpenedModel] = {}
         self._opening = asyncio.Lock()
-        self._profiles: dict[str, Mapping[str, Any]] = {}
+        self._providers: dict[str, Provider] = {}
 
     async def get(self, spec: str) -> BaseChatModel:
         """Return the model that `spec` names, opening it if need be.
@@ -64,15 +64,15 @@ class ModelPool:
                 self._opened[str(name)] = self._opened[spec] = opened
         return self._opened[spec].model
 
-    def profile(self, spec: str) -> Mapping[str, Any]:
-        """Return what the model that `spec` names can do, and what it needs; read once."""
-        if (profile := self._profiles.get(spec)) is None:
-            profile = self._profiles[spec] = model_profile(parse_model(spec, self._settings))
-        return profile
+    def provider(self, spec: str) -> Provider:
+        """Return the vendor of the model that `spec` names; read once."""
+        if (provider := self._providers.get(spec)) is None:
+            provider = self._providers[spec] = parse_model(spec, self._settings).provider
+        return provider
 
     def translated(self, spec: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return OpenAI's sampling parameters as the vendor of `spec` spells them, without those it does not have."""
-        spelling = parse_model(spec, self._settings).provider.parameters
+        spelling = self.provider(spec).parameters
         renamed = {spelling.get(name, name): value for name, value in parameters.items()}
         renamed.pop("", None)
         return renamed

@@ -48,7 +48,6 @@ PROFILES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "tool_choice": True,
                 "structured_output": True,
                 "reasoning_output": False,
-                "needs_guidance": True,
             }
         )
         for name, model in LOCAL_MODELS.items()
