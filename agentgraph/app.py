@@ -42,11 +42,18 @@ from agentgraph.graph.nodes.summarize import summarize
 from agentgraph.graph.prompt import DEFAULT_SYSTEM_PROMPT
 from agentgraph.graph.state import AgentState
 from agentgraph.memory.worker import MemoryWorker
+from agentgraph.models.embeddings import (
+    CachedEmbeddings,
+    LocalEmbeddings,
+    default_embedding_model,
+    load_embeddings,
+)
 from agentgraph.models.load import ModelPool, Progress, default_model_name
 from agentgraph.run import RunRequest, RunResult, finished
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
 from agentgraph.stores.checkpoints import COMMIT_LATER, TenantCheckpoints
+from agentgraph.temporal import resolve
 from agentgraph.threads.reconcile import new_messages
 from agentgraph.threads.turnstile import Turnstile
 
@@ -299,11 +306,11 @@ class AgentGraph:
             self._loop = asyncio.get_running_loop()
             if self._worker is not None and self._outbox is not None:
                 self._spawn(self._collect_debts(self._outbox, self._worker))
+            if self._memories is not None:
+                self._spawn(asyncio.to_thread(_warm_up, embeddings))
 
     async def _embedder(self) -> Embeddings | None:
         """Open the embedder; without one named or installed, memories are found by their words alone."""
-        from agentgraph.models.embeddings import default_embedding_model, load_embeddings
-
         spec = self._embeddings or self.settings.embedding_model or default_embedding_model()
         return None if spec is None else await asyncio.to_thread(load_embeddings, spec, settings=self.settings)
 
@@ -527,6 +534,13 @@ class AgentGraph:
         if update:
             async with self._turnstile.enter(scope.thread_key):
                 await self._threaded.aupdate_state(config, update, as_node="summarize")
+
+
+def _warm_up(embeddings: Embeddings | None) -> None:
+    """Load what the first question would wait for: the embedder, and the rules of the time grammar."""
+    resolve("last week", now=_utc_now(), zone="UTC")
+    if isinstance(embeddings, CachedEmbeddings) and isinstance(embeddings.inner, LocalEmbeddings):
+        embeddings.embed_query("last week")
 
 
 def _config(scope: Scope) -> RunnableConfig:
