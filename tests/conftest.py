@@ -1,5 +1,6 @@
-"""What every test shares: a clean environment, a scripted model and an application on disk."""
+"""What every test shares: a clean environment, models real and scripted, and an application on disk."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from agentgraph import AgentGraph
+from agentgraph import AgentGraph, AgentGraphError
+from agentgraph.models.local_files import DEFAULT_LOCAL_MODEL, fetch_model_file
 from agentgraph.testing import FrozenClock, HashEmbeddings, ScriptedChatModel
 
 
@@ -20,6 +22,16 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("AGENTGRAPH_", "OPENAI_", "GOOGLE_", "GEMINI_", "LANGSMITH_", "LANGCHAIN_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def local_model() -> Path:
+    """The default local model's weights, fetched if need be; a test that cannot have them says so and is skipped."""
+    pytest.importorskip("xllamacpp", reason="the local extra is not installed")
+    try:
+        return asyncio.run(fetch_model_file(DEFAULT_LOCAL_MODEL))
+    except AgentGraphError as error:
+        pytest.skip(f"the local model's weights cannot be had here: {error}")
 
 
 @pytest.fixture

@@ -21,12 +21,12 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 
-from agentgraph.errors import AgentGraphError, ConfigurationError, MissingExtraError, NotFoundError
+from agentgraph.errors import ConfigurationError, MissingExtraError, NotFoundError
 from agentgraph.models import local as module
 from agentgraph.models.catalogue import parse_model
 from agentgraph.models.load import ModelPool
 from agentgraph.models.local import PROFILES, LocalModelServer, ServerOptions, open_local_chat_model
-from agentgraph.models.local_files import DEFAULT_LOCAL_MODEL, LOCAL_MODELS, fetch_model_file
+from agentgraph.models.local_files import DEFAULT_LOCAL_MODEL, LOCAL_MODELS
 from agentgraph.settings import Settings
 
 integration = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -46,18 +46,9 @@ def add_numbers(first: int, second: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def weights() -> Path:
-    pytest.importorskip("xllamacpp", reason="the local extra is not installed")
-    try:
-        return asyncio.run(fetch_model_file(DEFAULT_LOCAL_MODEL))
-    except AgentGraphError as error:
-        pytest.skip(f"the local model's weights cannot be had here: {error}")
-
-
-@pytest.fixture(scope="module")
-def options(weights: Path) -> ServerOptions:
+def options(local_model: Path) -> ServerOptions:
     return ServerOptions(
-        model_path=weights.resolve(),
+        model_path=local_model.resolve(),
         alias=DEFAULT_LOCAL_MODEL,
         context_tokens=2048,
         threads=min(8, module._usable_cores()),
