@@ -476,3 +476,14 @@ async def test_a_closed_application_says_so(open_app: OpenApp) -> None:
     await app.aclose()
     with pytest.raises(ConfigurationError, match="closed"):
         await app.run("Hi.", tenant="acme")
+
+
+async def test_more_tenants_than_are_kept_open_lose_nothing(open_app: OpenApp) -> None:
+    app, _ = await open_app(lambda messages, tools: "ok", hot_tenants=2)
+    tenants = [f"tenant{n}" for n in range(12)]
+    for _round in range(3):
+        await asyncio.gather(*(app.run(f"I like {t} a lot.", tenant=t, thread="t1") for t in tenants))
+    await app.settled()
+    for tenant in tenants:
+        assert len(await app.history(tenant=tenant, thread="t1")) == 6
+        assert len(await app.store.asearch((tenant, "memory", "shared"))) == 1
