@@ -233,7 +233,7 @@ async def test_memory_can_be_switched_off_for_a_run_and_altogether(open_app: Ope
 
 async def test_memory_owed_at_a_crash_is_written_at_the_next_start(open_app: OpenApp, tmp_path: Path) -> None:
     app, _ = await open_app(["ok", "ok"])
-    app._worker.notify = lambda *_: None  # the process dies before its worker gets to it
+    app._runner.worker.notify = lambda *_: None  # the process dies before its worker gets to it
     await app.run("I like tea a lot.", tenant="acme", thread="t1")
     await app.run("I like jam as well.", tenant="acme")
     assert await app.store.asearch(("acme", "memory", "shared")) == []
