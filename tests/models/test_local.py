@@ -317,13 +317,13 @@ class TestServer:
             await eventually(lambda: server._child is not None and server._child.complaints.closed)
             assert server.pid is None
 
-    def test_it_dies_with_a_parent_that_is_killed(self, weights: Path) -> None:
+    def test_it_dies_with_a_parent_that_is_killed(self, local_model: Path) -> None:
         program = textwrap.dedent(f"""
             import asyncio, os, time
             from pathlib import Path
             from agentgraph.models.local import LocalModelServer, ServerOptions
             async def main():
-                options = ServerOptions(model_path=Path({str(weights)!r}), alias="m", context_tokens=1024)
+                options = ServerOptions(model_path=Path({str(local_model)!r}), alias="m", context_tokens=1024)
                 server = LocalModelServer(options)
                 await server.start()
                 if os.fork() == 0:  # a fork holds the pipe open and must not keep the server alive
