@@ -16,7 +16,7 @@ from typing import Any, Final
 from agentgraph.errors import NotFoundError
 from agentgraph.settings import Settings
 
-__all__ = ["PROVIDERS", "ModelName", "Provider", "known_models", "model_profile", "parse_model"]
+__all__ = ["PROVIDERS", "ModelName", "Provider", "known_models", "parse_model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,14 +140,12 @@ def known_models(provider: Provider) -> Mapping[str, Mapping[str, Any]]:
         profiles = _load(provider.profiles)
     except ImportError:
         return {provider.default_model: {}}
-    # Embedding, image and speech models share the vendors' tables; a chat model writes text.
-    return {name: profile for name, profile in profiles.items() if profile.get("text_outputs", True)}
-
-
-def model_profile(model: ModelName) -> Mapping[str, Any]:
-    """Return what the model can do, as LangChain's model profiles spell it; empty where nothing is known."""
-    known = known_models(model.provider)
-    return known.get(model.name) or known.get(_DATED.sub("", model.name)) or {}
+    # Image and speech models share the vendors' tables, and so do embedding models, which those say write text.
+    return {
+        name: profile
+        for name, profile in profiles.items()
+        if profile.get("text_outputs", True) and "embedding" not in name
+    }
 
 
 def _owner(name: str) -> Provider:
