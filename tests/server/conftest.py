@@ -76,11 +76,14 @@ Serve = Callable[..., Served]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server whose model answers from a script; options are `AgentGraph`'s and `Settings`'."""
+    """Start a server whose model answers from a script, or is given; options are `AgentGraph`'s and `Settings`'."""
     with ExitStack() as cleanup:
 
         def start(script: Any = "echo", *, tools: Any = (), **options: Any) -> Served:
-            model = ScriptedChatModel(script=_echo if script == "echo" else script)
+            if isinstance(script, ScriptedChatModel):
+                model = script
+            else:
+                model = ScriptedChatModel(script=_echo if script == "echo" else script)
             settings = Settings.load(storage_dir=tmp_path / "tenants", storage_sync="normal", **options)
             app = AgentGraph(settings, chat_model=model, embeddings=HashEmbeddings(), tools=tools)
             url = cleanup.enter_context(running(create_app(app)))

@@ -311,9 +311,7 @@ def test_failures_within_a_stream_are_told_without_a_fake_end(serve: Serve) -> N
             yield ChatGenerationChunk(message=AIMessageChunk(content="Half an"))
             raise ModelAPIError(f"vendor said {KEY}")
 
-    app_model = BreaksOff(script=[])
-    served = serve([])
-    served.app._chat_model = app_model
+    served = serve(BreaksOff(script=[]))
     response = served.chat(stream=True)
     stream = frames(response)
     assert text_of(stream) == "Half an"
@@ -380,8 +378,7 @@ def test_a_model_that_hangs_is_given_up_and_the_thread_goes_on(serve: Serve, str
             async for piece in super()._astream(messages, *args, **kwargs):
                 yield piece
 
-    served = serve([], model_timeout_s=0.3, model_retries=0, enable_memory=False)
-    served.app._chat_model = Hangs(script=["Still here."])
+    served = serve(Hangs(script=["Still here."]), model_timeout_s=0.3, model_retries=0, enable_memory=False)
     headers = {"x-thread-id": "t1"}
     failed = served.chat(headers=headers, stream=stream)
     assert (failed.status_code, failed.json()["error"]["code"]) == (504, "provider_timeout")
@@ -540,8 +537,7 @@ def test_a_run_goes_on_when_its_client_leaves(serve: Serve) -> None:
             await asyncio.to_thread(go_on.wait, 10)
             yield ChatGenerationChunk(message=AIMessageChunk(content="second.", chunk_position="last"))
 
-    served = serve([], enable_memory=False)
-    served.app._chat_model = Slow(script=[])
+    served = serve(Slow(script=[]), enable_memory=False)
     body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
     with served.http.stream("POST", "/v1/acme/chat/completions", json=body, headers={"x-thread-id": "t1"}) as response:
         next(response.iter_bytes())
