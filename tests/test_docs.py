@@ -26,8 +26,14 @@ def test_python_blocks_run_offline(block: str, tmp_path: Path) -> None:
         [sys.executable, "-W", "error", "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    for line in re.findall(r"#> (.*)", block):
+    for line in re.findall(r"# prints: (.*)", block):
         assert line in done.stdout
+
+
+def test_the_readmes_blocks_say_what_they_print() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    assert all("# prints: " in block for block in blocks)
 
 
 def test_the_settings_page_lists_every_setting() -> None:
