@@ -15,7 +15,6 @@ from weakref import finalize
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
@@ -26,9 +25,10 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from agentgraph._sync import call_on, iterate_on, iterate_sync, portal_loop, run_sync
 from agentgraph.app import AgentGraph
 from agentgraph.errors import ConfigurationError, InvalidInputError
-from agentgraph.events import RunEvent, RunFailed, RunFinished, TextDelta, ToolCallDelta, Usage
+from agentgraph.events import RunEvent, RunFailed, RunFinished, TextDelta, ToolCallDelta
 from agentgraph.run import RunRequest, RunResult
 from agentgraph.scope import Scope
+from agentgraph.streaming.langchain import readable_calls, usage_metadata
 
 __all__ = ["ChatAgentGraph"]
 
@@ -252,7 +252,7 @@ class _ChunkEncoder:
                 last = AIMessageChunk(
                     content="",
                     id=event.message_id,
-                    usage_metadata=_usage(event.usage),
+                    usage_metadata=usage_metadata(event.usage),
                     response_metadata=_metadata(event),
                     chunk_position="last",
                 )
@@ -332,10 +332,8 @@ def _message(result: RunResult) -> AIMessage:
     return AIMessage(
         content=result.text,
         id=result.message_id,
-        tool_calls=[
-            {"name": c["name"], "args": c["args"], "id": c["id"], "type": "tool_call"} for c in result.tool_calls
-        ],
-        usage_metadata=_usage(result.usage),
+        tool_calls=readable_calls(result.tool_calls),
+        usage_metadata=usage_metadata(result.usage),
         response_metadata=_metadata(result),
     )
 
@@ -348,9 +346,3 @@ def _metadata(ending: RunResult | RunFinished) -> dict[str, Any]:
         "model_provider": "agentgraph",
         "run_id": ending.run_id,
     }
-
-
-def _usage(usage: Usage) -> UsageMetadata:
-    return UsageMetadata(
-        input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, total_tokens=usage.total_tokens
-    )

@@ -28,7 +28,7 @@ from agentgraph.graph.nodes.summarize import summarize
 from agentgraph.graph.prompt import DEFAULT_SYSTEM_PROMPT
 from agentgraph.graph.state import AgentState
 from agentgraph.memory.worker import MemoryWorker
-from agentgraph.models.load import ModelPool, default_model_name
+from agentgraph.models.load import ModelPool
 from agentgraph.run import RunRequest, RunResult, finished
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
@@ -102,7 +102,7 @@ class Runner:
         """Return the model a request would use."""
         if spec is None and self.chat_model is not None:
             return self.chat_model
-        return await self.models.get(spec or default_model_name(self.settings))
+        return await self.models.get(spec or self.models.default_name)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start work that `finished` waits for."""
@@ -148,9 +148,8 @@ class Runner:
                 await self._walk(request.scope, messages, context, emit, answers)
             if not answers:
                 raise AgentGraphError("the run ended without an answer", code="no_answer")
-            client_tools = frozenset(tool["function"]["name"] for tool in context.client_tools)
             ending: RunEvent = finished(
-                run_id, answers, client_tools, duration_ms=(time.perf_counter() - started) * 1000
+                run_id, answers, context.client_tool_names, duration_ms=(time.perf_counter() - started) * 1000
             )
             self._follow_up(request.scope, context, answers[-1].history_tokens)
         except Exception as error:  # noqa: BLE001  the outermost place of a run: handed to the caller as its last event
@@ -190,17 +189,17 @@ class Runner:
         )
 
     def _default_model(self) -> str:
-        return type(self.chat_model).__name__ if self.chat_model is not None else default_model_name(self.settings)
+        return type(self.chat_model).__name__ if self.chat_model is not None else self.models.default_name
 
     def _needs_guidance(self, spec: str | None) -> bool:
         if spec is None and self.chat_model is not None:
             return False
-        return self.models.provider(spec or default_model_name(self.settings)).needs_guidance
+        return self.models.provider(spec or self.models.default_name).needs_guidance
 
     def _parameters(self, request: RunRequest) -> Mapping[str, Any]:
         if not request.parameters or (request.model is None and self.chat_model is not None):
             return request.parameters
-        return self.models.translated(request.model or default_model_name(self.settings), request.parameters)
+        return self.models.translated(request.model or self.models.default_name, request.parameters)
 
     async def _arrivals(self, request: RunRequest) -> list[BaseMessage]:
         """Return what the request adds to its thread, each message with an id of ours."""

@@ -55,6 +55,11 @@ class RunContext:
     listener: Callable[[RunEvent], object] | None = None
     inline_writing: bool = False
 
+    @property
+    def client_tool_names(self) -> frozenset[str]:
+        """The names of the tools the caller runs."""
+        return frozenset(tool["function"]["name"] for tool in self.client_tools)
+
 
 def tell(runtime: Runtime[RunContext], event: RunEvent) -> None:
     """Hand an event of the run to whoever listens.

@@ -43,7 +43,7 @@ def _finish(context: RunContext) -> Literal["write_memory", "__end__"]:
 
 def _calls(state: AgentState, context: RunContext) -> tuple[list[str], list[str]]:
     """Return the names of the server tools and of the client tools that the newest answer calls."""
-    client_tools = {tool["function"]["name"] for tool in context.client_tools}
+    client_tools = context.client_tool_names
     answer = next((message for message in reversed(state["messages"]) if isinstance(message, AIMessage)), None)
     called = [call["name"] for call in answer.tool_calls] if answer else []
     return [name for name in called if name not in client_tools], [name for name in called if name in client_tools]

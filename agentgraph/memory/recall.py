@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, Final, cast
 
 from langgraph.store.base import BaseStore, SearchItem, SearchOp
@@ -32,7 +34,7 @@ async def find(
     not being among the nearest.
     """
     limit = top_k * _WIDEN
-    found = await _ranked(store, namespaces, question, None, limit)
+    conditions: list[Mapping[str, Any] | None] = [None]
     for window in windows:
         overlapping = {
             "time_start": {"$lt": time_key(window.end, open_side="end")},
@@ -44,10 +46,11 @@ async def find(
                 "$lt": time_key(_shift(window.end, _SLACK), open_side="end"),
             }
         }
-        for condition in (overlapping, recorded):
-            found += await _ranked(store, namespaces, question, condition, limit)
+        conditions += [overlapping, recorded]
+    # Side by side: each waits for the store's threads, not for the others.
+    rankings = await asyncio.gather(*(_ranked(store, namespaces, question, each, limit) for each in conditions))
     best: dict[tuple[str, ...], Recalled] = {}
-    for memory in found:
+    for memory in chain.from_iterable(rankings):
         identity = (*memory["namespace"], memory["key"])
         if identity not in best or memory["score"] > best[identity]["score"]:
             best[identity] = memory

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -45,6 +46,15 @@ class ModelPool:
         self._opened: dict[str, OpenedModel] = {}
         self._opening = asyncio.Lock()
         self._providers: dict[str, Provider] = {}
+
+    @cached_property
+    def default_name(self) -> str:
+        """The model used where none is named. Settled once: it is asked several times a run, and looks at the disk.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        return default_model_name(self._settings)
 
     async def get(self, spec: str) -> BaseChatModel:
         """Return the model that `spec` names, opening it if need be.

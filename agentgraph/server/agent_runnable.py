@@ -18,18 +18,17 @@ from langchain_core.messages import (
     ToolMessage,
     convert_to_messages,
 )
-from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
-from langchain_core.runnables.config import var_child_runnable_config
 from langserve import CustomUserType
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from agentgraph._sync import run_sync
 from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
-from agentgraph.events import RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta, Usage
+from agentgraph.events import RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta
 from agentgraph.run import RunRequest, RunResult
+from agentgraph.streaming.langchain import readable_calls, usage_metadata
 
 __all__ = ["CONFIGURABLE", "AgentRunnable", "ChatAnswerRunnable", "ConversationInput", "request_of"]
 
@@ -156,7 +155,6 @@ class AgentRunnable(Runnable[Any, AIMessage]):
         config: RunnableConfig,
     ) -> AIMessage:
         request = request_of(conversation, config.get("configurable", {}))
-        _step_out_of_the_callers_run()
         return _message(await self._app.run(request.streaming(wanted=False)))
 
     async def _pieces(
@@ -167,7 +165,6 @@ class AgentRunnable(Runnable[Any, AIMessage]):
     ) -> AsyncGenerator[AIMessage, None]:
         async for conversation in inputs:
             request = request_of(conversation, config.get("configurable", {}))
-            _step_out_of_the_callers_run()
             started: RunStarted | None = None
             async for event in self._app.stream(request):
                 match event:
@@ -184,7 +181,7 @@ class AgentRunnable(Runnable[Any, AIMessage]):
                         yield AIMessageChunk(
                             content="",
                             id=_message_id(started),
-                            usage_metadata=_usage(event.usage),
+                            usage_metadata=usage_metadata(event.usage),
                             response_metadata=_metadata(event.run_id, event.finish_reason),
                             chunk_position="last",
                         )
@@ -215,22 +212,16 @@ class ChatAnswerRunnable(AgentRunnable):
                 yield str(piece.text)
 
 
-def _step_out_of_the_callers_run() -> None:
-    """Keep the graph out of the caller's callbacks, which would show the prompt, and out of its config."""
-    var_child_runnable_config.set(None)
-
-
 async def _once(value: Any) -> AsyncIterator[Any]:
     yield value
 
 
 def _message(result: RunResult) -> AIMessage:
-    calls = [call for call in result.tool_calls if isinstance(call["args"], dict)]
     return AIMessage(
         result.text,
         id=f"lc-{result.run_id}",
-        tool_calls=[{"id": call["id"], "name": call["name"], "args": call["args"]} for call in calls],
-        usage_metadata=_usage(result.usage),
+        tool_calls=readable_calls(result.tool_calls),
+        usage_metadata=usage_metadata(result.usage),
         response_metadata=_metadata(result.run_id, result.finish_reason),
     )
 
@@ -241,11 +232,3 @@ def _message_id(started: RunStarted | None) -> str | None:
 
 def _metadata(run_id: str, finish_reason: str) -> dict[str, Any]:
     return {"run_id": run_id, "finish_reason": finish_reason}
-
-
-def _usage(usage: Usage) -> UsageMetadata:
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-    }

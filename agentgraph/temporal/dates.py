@@ -177,11 +177,6 @@ def _decade(tokens: Sequence[Token], clock: Clock) -> Made:
     return "when", Interval(start=start, end=add(start, "decade", 1), grain="decade")
 
 
-def _decade_name(tokens: Sequence[Token], _: Clock) -> Made:
-    start = datetime(tokens[-1].value, 1, 1)  # noqa: DTZ001 - wall clock
-    return "when", Interval(start=start, end=add(start, "decade", 1), grain="decade", certainty=0.7)
-
-
 def _quarter_of(year: int, kind: str, index: int, certainty: float = 1.0) -> Made:
     length = 3 if kind == "q" else 6
     if not 1 <= index <= 12 // length:

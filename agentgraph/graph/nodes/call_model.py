@@ -80,7 +80,7 @@ def _with_tools(
 async def _streamed(
     model: Runnable[LanguageModelInput, AIMessage], prompt: list[BaseMessage], runtime: Runtime[RunContext]
 ) -> AIMessage:
-    client_tools = {tool["function"]["name"] for tool in runtime.context.client_tools}
+    client_tools = runtime.context.client_tool_names
     names: dict[int, str] = {}
     pieces: list[AIMessageChunk] = []
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import time
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langgraph.runtime import Runtime
@@ -32,7 +32,7 @@ async def execute_tools(
     message = state["messages"][-1]
     if not isinstance(message, AIMessage):
         return {}
-    client_tools = {tool["function"]["name"] for tool in runtime.context.client_tools}
+    client_tools = runtime.context.client_tool_names
     room = asyncio.Semaphore(max_parallel)
 
     async def answer(call: ToolCall) -> ToolMessage:
@@ -42,13 +42,13 @@ async def execute_tools(
         async with room:
             text, failed = await _run(tools, call, timeout_s)
         text = _cut(text, max_output_chars)
-        status = "error" if failed else "success"
+        status: Literal["success", "error"] = "error" if failed else "success"
         tell(
             runtime,
             ToolFinished(
                 tool_call_id=call_id,
                 name=call["name"],
-                status="error" if failed else "success",
+                status=status,
                 output=text,
                 duration_ms=(time.perf_counter() - started) * 1000,
             ),
