@@ -28,7 +28,7 @@ from agentgraph.errors import ConfigurationError, InvalidInputError
 from agentgraph.events import RunEvent, RunFailed, RunFinished, TextDelta, ToolCallDelta
 from agentgraph.run import RunRequest, RunResult
 from agentgraph.scope import Scope
-from agentgraph.streaming.langchain import readable_calls, usage_metadata
+from agentgraph.streaming.langchain import readable_calls, unreadable_calls, usage_metadata
 
 __all__ = ["ChatAgentGraph"]
 
@@ -333,6 +333,7 @@ def _message(result: RunResult) -> AIMessage:
         content=result.text,
         id=result.message_id,
         tool_calls=readable_calls(result.tool_calls),
+        invalid_tool_calls=unreadable_calls(result.tool_calls),
         usage_metadata=usage_metadata(result.usage),
         response_metadata=_metadata(result),
     )

@@ -75,6 +75,14 @@ def test_bound_tools_come_back_to_the_caller(app: AgentGraph, model: ScriptedCha
     assert llm.invoke([question, answer, result]).text == "Booked."
 
 
+def test_a_call_with_unreadable_arguments_reaches_the_caller_as_such(app: AgentGraph, model: ScriptedChatModel) -> None:
+    bad = {"name": "book", "args": "{seat:", "id": "c1", "error": None, "type": "invalid_tool_call"}
+    model.script = [AIMessage("", invalid_tool_calls=[bad])]
+    answer = ChatAgentGraph(tenant="acme", app=app).bind_tools([book]).invoke("Book me a seat.")
+    assert answer.tool_calls == []
+    assert [(call["id"], call["args"]) for call in answer.invalid_tool_calls] == [("c1", "{seat:")]
+
+
 def test_structured_output_is_a_value(app: AgentGraph, model: ScriptedChatModel) -> None:
     class Seat(BaseModel):
         """A seat."""

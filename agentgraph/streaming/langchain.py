@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import ToolCall
+from langchain_core.messages import InvalidToolCall, ToolCall
 from langchain_core.messages.ai import UsageMetadata
 
 from agentgraph.events import Usage
 
-__all__ = ["readable_calls", "usage_metadata"]
+__all__ = ["readable_calls", "unreadable_calls", "usage_metadata"]
 
 
 def readable_calls(calls: Sequence[Mapping[str, Any]]) -> list[ToolCall]:
@@ -19,6 +19,21 @@ def readable_calls(calls: Sequence[Mapping[str, Any]]) -> list[ToolCall]:
         ToolCall(name=call["name"], args=call["args"], id=call["id"], type="tool_call")
         for call in calls
         if isinstance(call["args"], dict)
+    ]
+
+
+def unreadable_calls(calls: Sequence[Mapping[str, Any]]) -> list[InvalidToolCall]:
+    """Return the others, as the model wrote them."""
+    return [
+        InvalidToolCall(
+            name=call["name"],
+            args=call["args"],
+            id=call["id"],
+            error="the arguments are not a JSON object",
+            type="invalid_tool_call",
+        )
+        for call in calls
+        if not isinstance(call["args"], dict)
     ]
 
 
