@@ -13,7 +13,15 @@ from typing import Final
 
 from agentgraph.errors import InvalidInputError
 
-__all__ = ["GLOBAL_TENANT", "MAX_ID_LENGTH", "Scope", "tenant_directory", "tenant_of_thread_key"]
+__all__ = [
+    "GLOBAL_TENANT",
+    "MAX_ID_LENGTH",
+    "Scope",
+    "history_namespace",
+    "ledger_namespace",
+    "tenant_directory",
+    "tenant_of_thread_key",
+]
 
 MAX_ID_LENGTH: Final = 128
 GLOBAL_TENANT: Final = "_global"
@@ -92,6 +100,11 @@ class Scope:
             return (self.tenant, "memory", "user", self.user)
         return self.shared_namespace
 
+    @property
+    def notes_namespace(self) -> tuple[str, ...]:
+        """Where key-value notes a caller writes live: the user's, else the tenant's."""
+        return (self.tenant, "notes", "user", self.user) if self.user is not None else (self.tenant, "notes", "shared")
+
     def read_namespaces(self, *, include_global: bool = False) -> list[tuple[str, ...]]:
         """List every leaf this run may read, the widest first.
 
@@ -105,6 +118,25 @@ class Scope:
         if include_global and self.tenant != GLOBAL_TENANT:
             namespaces.insert(0, (GLOBAL_TENANT, "memory", "shared"))
         return namespaces
+
+    def read_notes_namespaces(self, *, include_global: bool = False) -> list[tuple[str, ...]]:
+        """List every leaf of notes this run may read, the widest first."""
+        namespaces: list[tuple[str, ...]] = [(self.tenant, "notes", "shared")]
+        if self.user is not None:
+            namespaces.append((self.tenant, "notes", "user", self.user))
+        if include_global and self.tenant != GLOBAL_TENANT:
+            namespaces.insert(0, (GLOBAL_TENANT, "notes", "shared"))
+        return namespaces
+
+
+def history_namespace(namespace: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the leaf that keeps what was superseded in a leaf of memories, so that current recall never reads it."""
+    return (namespace[0], "memory_history", *namespace[2:])
+
+
+def ledger_namespace(namespace: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the leaf that notes, by digests alone, what was learned and what was forgotten in a leaf of memories."""
+    return (namespace[0], "memory_ledger", *namespace[2:])
 
 
 def tenant_of_thread_key(thread_key: str) -> str:

@@ -40,23 +40,31 @@ class MemoryValue(TypedDict):
     Attributes:
         kind: `episode` what was said, verbatim; `fact` what a model extracted; `note` what a caller wrote.
         text: The memory itself.
-        speaker: Who said it.
-        recorded_at: Time key of when it was said.
+        speaker: Who said it: `user`, `assistant`, or a name where memories were imported from a conversation of people.
+        recorded_at: Time key of when it was said; of the latest time, where it was said again.
+        first_recorded_at: Time key of the first time it was said, where that is another.
         time_start, time_end: Time keys of what it speaks of, half-open; `NO_TIME`, which no window overlaps, where it
             names none. (Always present: LangGraph's `InMemoryStore` cannot compare what is missing.)
         mention, granularity, time_text: The words that named the time, how fine they were, and the time in plain words.
         zone: The speaker's zone, in which the words were understood.
-        source: Where it came from: `{"thread", "message_id", "run_id"}`.
+        source: Where it came from: `{"thread", "message_id", "run_id", "import"}`, each where there is one.
+        topic: For facts, what sort it is: `fact`, `preference` or `plan`.
+        valid_until: Time key of when it was superseded; only in the leaf of what was (`scope.history_namespace`).
+        superseded_by: Key of the memory that replaced it.
     """
 
     kind: Kind
     text: str
-    speaker: Literal["user", "assistant"]
+    speaker: str
     recorded_at: str
     zone: str
     source: Mapping[str, str | None]
     time_start: str
     time_end: str
+    first_recorded_at: NotRequired[str]
+    topic: NotRequired[Literal["fact", "preference", "plan"]]
+    valid_until: NotRequired[str]
+    superseded_by: NotRequired[str]
     mention: NotRequired[str]
     granularity: NotRequired[str]
     time_text: NotRequired[str]
@@ -77,6 +85,7 @@ class Recalled(TypedDict):
 
     Attributes:
         namespace, key: Where it lives in the store.
+        source: The message, thread, run or import it came from.
         event: The time it speaks of, or `None`.
         recorded_at: ISO moment it was said at.
         score: Relevance, 0 to 1, higher is better, with its parts `dense` and `lexical` (`None`: not found that way).
@@ -89,6 +98,8 @@ class Recalled(TypedDict):
     key: str
     kind: str
     text: str
+    speaker: str
+    source: dict[str, str | None]
     recorded_at: str
     event: WindowSpan | None
     score: float
@@ -158,6 +169,8 @@ def recalled_from(value: Mapping[str, Any], *, namespace: tuple[str, ...], key: 
         "key": key,
         "kind": str(value.get("kind", "note")),
         "text": str(value.get("text", "")),
+        "speaker": str(value.get("speaker", "user")),
+        "source": dict(value.get("source") or {}),
         "recorded_at": "" if said is None else said.isoformat(),
         "event": event,
         "score": 0.0,
