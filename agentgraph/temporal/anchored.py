@@ -373,7 +373,7 @@ def _for_the(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "for the month": the current one. "In the day" and "partner of the year" name none."""
     if tokens[1].value not in CALENDAR_UNITS and tokens[1].value != "weekend":
         return None
-    is_definite = tokens[1].is_definite or tokens[0].text == "am"
+    is_definite = (tokens[1].is_definite or tokens[0].text == "am") and not tokens[1].text.endswith("s")
     if not is_definite or (tokens[0].text not in {"for", "over", "during", "throughout", "on", "at", "am"}):
         return None
     made = period(tokens[1].value, 0, clock)
@@ -406,7 +406,7 @@ ANCHORED_RULES: Final = (
     Rule.of("(?<!(number|article)) unit (since|in|of)? when", _week_of),
     Rule.of("weekday (of|in|comma|dash)? when", _weekday_of_week),
     Rule.of("when (of|in|comma|dash)? weekday", _weekday_of_week),
-    Rule.of("abbreviation", _abbreviation),
+    Rule.of("(?<!article) abbreviation", _abbreviation),
     Rule.of(f"edge (of|in|dash)? {_WHOLE} (?!part)", _edge),
     Rule.of("(later|ago) in? (when|unit)", _later_in),
     # Durations, last: their words serve everything above.
@@ -414,7 +414,8 @@ ANCHORED_RULES: Final = (
         "(number|article) (unit|short_unit) ((and|comma){0,2} (number|article) (unit|short_unit)){0,4}", read_duration
     ),
     Rule.of("holiday in duration", named_holiday),
-    Rule.of("holiday unit", _holiday_weekend),
+    Rule.of("(holiday|when) unit", _holiday_weekend),
+    Rule.of("unit of holiday", lambda tokens, clock: _holiday_weekend([tokens[2], tokens[0]], clock)),
     Rule.of("(within|more_than) duration (from|after|since) when", _within_from),
     Rule.of("within shift? duration (from|after) when", _within),
     Rule.of("(in|from)? duration (before|after|from) (when|holiday|weekday)", _counted_from),
@@ -426,6 +427,7 @@ ANCHORED_RULES: Final = (
     Rule.of("(in|ahead) duration later?", _in_duration),
     Rule.of("duration (from|after) now", _before_now),
     Rule.of("duration before dot? (?!.)", _before_now),
+    Rule.of("(month|holiday) when", _date_in_year),
     Rule.of("in season", _season_alone),
     Rule.of("in unit", _for_the),
 )

@@ -41,7 +41,7 @@ def last_hebrew_month(year: int) -> int:
 
 def islamic_years(year: int) -> tuple[int, ...]:
     """Return the Islamic years that may share days with our `year`."""
-    first = (year - 622) * 33 // 32
+    first = (year - 622) * 33 // 32 - 1
     return (first, first + 1, first + 2)
 
 

@@ -324,7 +324,6 @@ DATE_RULES: Final = (
     Rule.of("weekday comma? slash_md", _weekday_slashed),
     Rule.of("weekday comma? dot_md", _weekday_slashed),
     Rule.of("weekday comma? number", _weekday_decimal),
-    Rule.of("dot_md", _weekday_slashed),
     Rule.of("weekday comma? when", _weekday_date),
     Rule.of("when comma weekday", _weekday_date),
     # Quarters, decades, seasons, weeks.

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentgraph.temporal.grammar import Made, Rule
-from agentgraph.temporal.periods import Clock, Interval
+from agentgraph.temporal.periods import SHORT_UNITS, Clock, Interval, Partial, add
 from agentgraph.temporal.reading import as_interval
 from agentgraph.temporal.tokens import Token
 
@@ -183,6 +183,9 @@ def _time_range(tokens: Sequence[Token], _: Clock) -> Made:
     elif last.is_vague and not first.is_vague:
         moved = last.in_afternoon()
         last = moved if last.start <= first.start else replace(last, is_vague=False)
+    elif first.is_vague and last.is_vague and last.start < first.start < last.start + 720:
+        # "From 10:30 to 3" ends in the afternoon, not on the next day.
+        last = last.in_afternoon()
     if first.start == last.start:
         return None
     return "time", TimeOfDay(start=first.start, end=last.start, grain="hour", is_vague=first.is_vague and last.is_vague)
@@ -224,6 +227,33 @@ def _placed(when: Token, time: TimeOfDay, clock: Clock) -> Made:
     return "when", time.on(day.start)
 
 
+def _time_on_day(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "on the 17 at 3pm", "on the 17 between 2 and 4pm": a definite number beside a time is a day."""
+    number, time = tokens[1], tokens[2].value
+    if not number.is_definite or tokens[0].text != "on" or number.value not in range(1, 32):
+        return None
+    day = Partial(day=number.value).fill(clock)
+    return ("when", time.on(day.start)) if day is not None and day.start is not None else None
+
+
+def _time_for(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "14 Feb for 7 hours from 9:30am", "tomorrow at 3pm for 2 hours": a beginning and a length in hours."""
+    duration = next(token.value for token in tokens if token.kind == "duration")
+    if any(unit not in SHORT_UNITS for _, unit in duration) or tokens[1].text != "for":
+        return None
+    if tokens[-1].kind == "time":
+        made = _placed(tokens[0], tokens[-1].value, clock)
+        begin = made[1] if made else None
+    else:
+        begin = as_interval(tokens[0], clock)
+    if begin is None or begin.start is None or begin.grain not in {"hour", "minute"}:
+        return None
+    end = begin.start
+    for count, unit in duration:
+        end = add(end, unit, count)
+    return "when", replace(begin, end=end)
+
+
 def _habitual(_: Sequence[Token], __: Clock) -> Made:
     return "habitual", None
 
@@ -263,4 +293,7 @@ TIME_RULES: Final = (
     Rule.of("time (in|of|comma|dash)? (when|weekday|holiday)", _join),
     Rule.of("when (in|comma)? time", _join),
     Rule.of("when comma? (from|between|in)? number (to|dash|and|until) number", _numbers_on),
+    Rule.of("in number time", _time_on_day),
+    Rule.of("(when|weekday) in duration (from|in|since) time", _time_for),
+    Rule.of("when in duration", _time_for),
 )

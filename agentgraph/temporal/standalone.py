@@ -39,6 +39,9 @@ _CANDIDATES: Final = frozenset(
         "unit",
     ]
 )
+# With an article these are no days and no months: "on the sun", "during the march".
+_THINGS: Final = frozenset({"march", "sat", "sun", "wed"})
+_LAST_YEAR: Final = 2200
 _IN_YEAR: Final = frozenset({"in", "during", "throughout", "en", "em", "im", "for", "by", "no"})
 
 
@@ -67,16 +70,24 @@ def _read(token: Token, before: Token | None, after: Token | None, clock: Clock,
     is_led = before is not None and before.kind in _BEFORE_A_DATE
     if token.text in vocabulary().everyday and not is_led and not is_all:
         return None
+    if token.text in _THINGS and token.is_definite:
+        return None
     match token.kind:
         case "month" | "holiday":
             return as_interval(token, clock)
-        case "weekday":
+        case "weekday" if before is None or before.kind != "article":
             return Partial(weekday=token.value).fill(clock)
         case "ordinal":
             return _day_of_month(token, after, clock, is_all=is_all, is_led=is_led)
         case "year" if is_all or (is_led and before is not None and before.text in _IN_YEAR):
+            if token.value > _LAST_YEAR and after is not None and after.kind == "other":
+                # "In 2500 words".
+                return None
             return Partial(year=token.value).fill(clock)
-        case "slash_md" | "dot_md" if is_led or is_all:
+        case "slash_md" if not is_all and (_is_of(before) or _is_of(after)):
+            # A fraction: "a score of 3/4", "1/2 of it".
+            return None
+        case "slash_md" | "dot_md" if is_led or is_all or token.kind == "dot_md":
             date = read_slashed(token, clock)
             return date.fill(clock) if date else None
         case "number" if is_all and is_plain_day_month(token.text):
@@ -103,6 +114,10 @@ def _read(token: Token, before: Token | None, after: Token | None, clock: Clock,
             return None
 
 
+def _is_of(token: Token | None) -> bool:
+    return token is not None and token.kind == "of"
+
+
 def _day_of_month(token: Token, after: Token | None, clock: Clock, *, is_all: bool, is_led: bool) -> Interval | None:
     """Read "the 21st", not "the 21st floor" nor "the first"."""
     is_digits = token.text[:1].isdigit()
@@ -117,11 +132,11 @@ def _day_of_month(token: Token, after: Token | None, clock: Clock, *, is_all: bo
 
 
 def _time(token: Token, clock: Clock, *, is_all: bool, is_led: bool) -> Interval | None:
-    """Place a time on today; "morning" alone names none, and "4a" or "4:20" needs a preposition."""
+    """Place a time on today; "morning" alone names none, and "4a", "4h" or "4:20" needs a preposition."""
     time: TimeOfDay = token.value
     if time.grain == "part_of_day":
         return time.on(clock.today) if is_all else None
-    is_curt = token.text[-1:] in "ap" and token.text[-2:-1].isdigit()
+    is_curt = token.text[-1:] in "aph" and token.text[-2:-1].isdigit()
     is_noun = token.text.isalpha()
     if (is_curt or ((time.is_vague or is_noun) and not is_all)) and not is_led:
         return None

@@ -195,6 +195,7 @@ def _language(words: list[Raw], locale_language: str) -> str:
 def _typed(raw: list[Raw], language: str, text: str) -> Iterator[Token]:
     index, count = 0, len(raw)
     is_definite = counted = in_noise = False
+    before = ""
     while index < count:
         kind, word, start, end = raw[index]
         index += 1
@@ -209,11 +210,18 @@ def _typed(raw: list[Raw], language: str, text: str) -> Iterator[Token]:
             token = Token(kind=_MARKS.get(word, "mark"), value=word, start=start, end=end, text=word)
         elif kind == "number":
             token = _number(word, start, end, text)
+        elif kind == "clock" and word[-1] == "h" and _is_length(before, raw, index):
+            # "Within 2h", "2h ago": hours counted, where "at 2h" is an hour of the day.
+            yield Token(kind="number", value=int(word[:-1]), start=start, end=end - 1, text=word[:-1])
+            token = Token(kind="short_unit", value="hour", start=end - 1, end=end, text="h")
         else:
             token = Token(kind=kind, value=word, start=start, end=end, text=word)
+        before = token.text if token.kind == "in" else token.kind
         if token.kind == "the":
             is_definite = True
             continue
+        if _is_another_word(token, raw, index, text, language):
+            token.kind = "other"
         if token.kind == "filler":
             continue
         if token.kind in _NOISE:
@@ -228,6 +236,47 @@ def _typed(raw: list[Raw], language: str, text: str) -> Iterator[Token]:
         yield token
 
 
+def _is_another_word(token: Token, raw: list[Raw], following: int, text: str, language: str) -> bool:
+    """Say whether what looks like time is something else here, which only capitals or the words beside it tell."""
+    before = raw[following - 2][1] if following > 1 else ""
+    if token.kind == "month" and token.text in {"may", "march"} and text[token.start] == "m":
+        # "This may include", "we want to march" are verbs; "this May we went", "February to march" name months.
+        if before == "this":
+            return following < len(raw) and raw[following][0] == "word"
+        return before == "to" and not (following > 2 and _is_date_like(raw[following - 3]))
+    if token.kind == "abbreviation":
+        is_shouted = text[token.start : token.end].isupper()
+        return token.text in {"boy", "bom", "cob"} and not (is_shouted and before in _BEFORE_ABBREVIATION)
+    earlier = raw[following - 3][0] if following > 2 else ""
+    if token.kind == "dot_md" and language == "en" and before and before != "on" and earlier != "dot_md":
+        # "A rating of 8.5. Then …": the second dot ends the sentence.
+        rest = text[token.end : token.end + 2].strip()
+        return not rest or rest[0].isupper()
+    # "In 3D" is no length of time.
+    return token.kind == "short_unit" and text[token.start] == "D" and text[token.start - 1].isdigit()
+
+
+_BEFORE_LENGTH: Final = frozenset(
+    {"shift", "shift_either", "coming", "within", "more_than", "ahead", "ago_before"}
+    | {"in", "for", "over", "dans", "pendant", "en", "em", "dentro de", "daqui a", "durante"}
+)
+
+
+def _is_length(before: str, raw: list[Raw], following: int) -> bool:
+    if before in _BEFORE_LENGTH:
+        return True
+    after = [word for _, word, _, _ in raw[following : following + 2]]
+    if len(after) == 2 and after[0].isdigit() and after[1] in {"m", "min"}:
+        return True
+    return bool(after) and any(entry.kind in {"ago", "later"} for entry in vocabulary().words.get(after[0], ()))
+
+
+def _is_date_like(raw: Raw) -> bool:
+    kind, word, _, _ = raw
+    return kind not in {"word", "mark"} or any(entry.kind == "month" for entry in vocabulary().words.get(word, ()))
+
+
+_BEFORE_ABBREVIATION: Final = frozenset({"at", "before", "by", "the", "till", "until"})
 _WORD_KINDS: Final = frozenset({"word", "unspaced", "ordinal_digits", "unspaced_other"})
 _NOISE: Final = frozenset({"other", "mark"})
 
@@ -253,9 +302,13 @@ def _meanings(raw: list[Raw], at: int, language: str, text: str, *, counted: boo
         # French elision: l'année, d'août.
         elided = _chosen(known.words.get(word[2:], ()), language)
         return elided, 1, 2 if elided else 0
-    if kind == "word" and text[end : end + 1].isdigit() and text[start - 1 : start].isdigit():
-        # Letters amid digits are an identifier: "3am3ioY".
-        return [], 1, 0
+    if kind == "word" and text[start - 1 : start].isdigit():
+        if text[end : end + 1].isdigit():
+            # Letters amid digits are an identifier: "3am3ioY".
+            return [], 1, 0
+        glued = [entry for entry in entries if entry.kind == "short_unit"]
+        if glued:
+            return glued, 1, 0
     return _chosen(entries, language), 1, 0
 
 

@@ -142,5 +142,5 @@ EVERYDAY: Final = ""
 WEAK: Final = (
     "morgen|over|week|weekend|begin|half|een|de|het|van|en|in|op|om|na|voor|tot|terug|later|elf|acht|winter|midden|"
     "paar|mei|juni|juli|september|november|december|april|vier|nu|jaren|eeuw|dag|uur|middag|avond|enige|eind|"
-    "laatste|medio"
+    "laatste|medio|mrt"
 )

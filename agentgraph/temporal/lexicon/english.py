@@ -75,6 +75,8 @@ WORDS: Final[Words] = {
         ("start", 30): "bom",
         ("end", 1): "eod|end of day|end of the day|cob|close of business",
     },
+    # Phrases that hold a word of time and name none.
+    "other": {0: "up to date|up to the minute"},
     "habit": {0: "every|each"},
     "month": {
         1: "january|jan|janv",
@@ -390,7 +392,8 @@ WORDS: Final[Words] = {
         "jumatul_wida": "jumu'atul-wida|jumatul wida|jumu'atul wida|jamat ul-vida|jamat ul vida|jumatul-wida|"
         "jumu'atul-wada|jumatul-wida'",
         "tasua": "tasua",
-        "chinese_new_year": "chinese new year|chinese new year's day|lunar new year|chinese lunar new year|"
+        "chinese_new_year": "chinese new year|chinese new years|chinese new year's day|lunar new year|"
+        "chinese lunar new year|"
         "lunar new year's day|chinese lunar new year's day|spring festival|spring festival day",
         "lantern_festival": "lantern festival",
         "dragon_boat": "dragon boat festival|duanwu|duanwu festival|dragon boat day",

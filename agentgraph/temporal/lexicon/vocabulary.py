@@ -82,7 +82,8 @@ def vocabulary() -> Vocabulary:
             for value, spellings in by_value.items():
                 for word in filter(None, spellings.split("|")):
                     entry = Entry(kind=kind, value=value, language=code, is_weak=word in weak)
-                    meanings.setdefault(word, []).append(entry)
+                    # The lexer splits at hyphens, and one may stand wherever a phrase has a space.
+                    meanings.setdefault(word.replace("-", " "), []).append(entry)
     phrases: dict[tuple[str, str], list[tuple[tuple[str, ...], tuple[Entry, ...]]]] = {}
     for word, entries in meanings.items():
         parts = tuple(word.split())
