@@ -1,4 +1,7 @@
-"""Keep what the user said, after the answer, so that it never delays one."""
+"""Keep what the user said, within the run, where no background worker does so.
+
+Episodes only: extracting facts takes a model call, which the answer would wait for. The worker has them extracted.
+"""
 
 from __future__ import annotations
 
