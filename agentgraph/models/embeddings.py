@@ -283,6 +283,11 @@ class CachedEmbeddings(Embeddings):
         vector = self._recall(text)
         return self._remember(text, await self.inner.aembed_query(text)) if vector is None else vector
 
+    def forget_queries(self) -> None:
+        """Drop the queries remembered: their texts may quote what somebody wants forgotten."""
+        with self._guard:
+            self._queries.clear()
+
     def _recall(self, text: str) -> list[float] | None:
         with self._guard:
             vector = self._queries.get(text)

@@ -43,6 +43,7 @@ from agentgraph.stores.lexical import count_terms, term_ids
 from agentgraph.stores.open_tenants import OpenTenants
 from agentgraph.stores.sqlite import Sync
 from agentgraph.stores.tenant_items import ItemRow, NewEntry, NewItem, StoreStats, TenantItems, Where, search
+from agentgraph.stores.tenant_walk import line_up, walk
 from agentgraph.stores.values import TIME_FIELDS, check_label, encode_value, normalised, readable, texts_of
 from agentgraph.stores.vectors import Vector, pack, unit
 
@@ -53,6 +54,7 @@ T = TypeVar("T")
 _QUERIES_REMEMBERED: Final = 512
 _TEXTS_PER_CALL: Final = 256
 _ITEMS_PER_REEMBED: Final = 256
+_END: Final = "expires_at"
 
 
 class FaissStore(BaseStore):
@@ -67,8 +69,8 @@ class FaissStore(BaseStore):
     `index=False` are found without a query only. In one batch, reads see the state before its writes, and of several
     writes to one key the last wins; the writes of a batch to one tenant are one transaction.
 
-    Time to live is in minutes and begins anew on reads, unless told otherwise; expired items are never returned, and
-    are deleted by later writes and by `sweep`.
+    Time to live is in minutes and begins anew on reads, unless told otherwise or the value has an `expires_at` of its
+    own; expired items are never returned, and are deleted by later writes and by `sweep`.
 
     Args:
         storage_dir: Where the tenants' directories are.
@@ -105,6 +107,7 @@ class FaissStore(BaseStore):
         self._owns_pool = pool is None
         self._pool = pool or ThreadPoolExecutor(max_workers=4, thread_name_prefix="agentgraph-store")
         self._fields = tuple(fields)
+        self._clock = clock
         self._tenants = OpenTenants(
             self._storage_dir,
             hot=max(1, hot_tenants),
@@ -250,6 +253,36 @@ class FaissStore(BaseStore):
             if items is not None:
                 await self._tenants.read([items], items.empty_journal)
 
+    async def awalk(
+        self, prefix: tuple[str, ...], *, after: int = 0, limit: int = 1_000
+    ) -> tuple[list[Item], int | None]:
+        """Return a page of the items below `prefix`; see `WalkableStore.awalk`."""
+        async with self._tenants.using(_checked_tenant(prefix)) as items:
+            if items is None:
+                return [], None
+            rows = await self._tenants.read(
+                [items], lambda: walk(items, prefix, now=self._now(), after=after, limit=limit)
+            )
+        return [_as_item(row) for row in rows], rows[-1].item_id if len(rows) == limit else None
+
+    async def aline_up(
+        self, namespaces: Sequence[tuple[str, ...]], *, start: str | None, end: str | None, limit: int
+    ) -> list[Item]:
+        """Return items by the time they speak of; see `WalkableStore.aline_up`."""
+        (tenant,) = {_checked_tenant(namespace) for namespace in namespaces}
+        async with self._tenants.using(tenant) as items:
+            if items is None:
+                return []
+            rows = await self._tenants.read(
+                [items], lambda: line_up(items, namespaces, now=self._now(), start=start, end=end, limit=limit)
+            )
+        return [_as_item(row) for row in rows]
+
+    def forget_queries(self) -> None:
+        """Drop the queries remembered; see `WalkableStore.forget_queries`."""
+        with self._guard:
+            self._queries.clear()
+
     async def delete_tenant(self, tenant: str) -> None:
         """Close `tenant`'s file and remove the tenant's whole directory, with whatever else lies in it."""
         directory = tenant_directory(self._storage_dir, tenant)
@@ -329,8 +362,12 @@ class FaissStore(BaseStore):
         cut = dict.fromkeys(namespace[: op.max_depth] for namespace in matching)
         return list(cut)[op.offset : op.offset + op.limit]
 
+    def _now(self) -> int:
+        return round(self._clock() * 1_000_000)
+
     async def _refresh(self, items: TenantItems, rows: Iterable[ItemRow | None]) -> None:
-        refreshed = [row.item_id for row in rows if row is not None and row.ttl is not None]
+        # A value that names its own end is not to outlive it for being read.
+        refreshed = [row.item_id for row in rows if row is not None and row.ttl is not None and _END not in row.value]
         if refreshed:
             await self._tenants.write(items, lambda connection: items.refresh(connection, refreshed))
 
