@@ -22,6 +22,7 @@ from agentgraph.temporal.periods import (
     period,
     period_around,
     same_unit_parts,
+    season,
 )
 from agentgraph.temporal.reading import (
     CALENDAR_UNITS,
@@ -135,7 +136,7 @@ def _date_plus(tokens: Sequence[Token], clock: Clock) -> Made:
 
 def _date_in_year(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "June next year", "5 June last year", "Christmas of this year"."""
-    if tokens[0].kind == "when" and (isinstance(tokens[-1].value, Partial) or tokens[-1].kind == "month"):
+    if tokens[0].kind == "when" and (isinstance(tokens[-1].value, Partial) or tokens[-1].kind in {"month", "season"}):
         # Chinese and Japanese say the year first.
         tokens = [tokens[-1], tokens[0]]
     year, date = as_interval(tokens[-1], clock), tokens[0].value
@@ -143,6 +144,8 @@ def _date_in_year(tokens: Sequence[Token], clock: Clock) -> Made:
         return None
     if tokens[0].kind == "month":
         return "when", month(year.start.year, date)
+    if tokens[0].kind == "season":
+        return "when", season(year.start, index=date)
     if tokens[0].kind == "holiday":
         found = holiday(date, year.start.year)
         return ("when", found) if found else None
@@ -388,8 +391,8 @@ _WHOLE: Final = "(when|month|year|unit)"
 
 ANCHORED_RULES: Final = (
     Rule.of(f"(ordinal|shift) number unit (of|in)? {_WHOLE}", _several_of),
-    Rule.of(f"(month|holiday|when) {_LINK}? when", _date_in_year),
-    Rule.of("when of? month", _date_in_year),
+    Rule.of(f"(month|holiday|season|when) {_LINK}? when", _date_in_year),
+    Rule.of("when of? (month|season)", _date_in_year),
     Rule.of("when ordinal (unit|weekday)", lambda tokens, clock: _nth_of([*tokens[1:], tokens[0]], clock)),
     Rule.of("(number|ordinal) of when", _day_of_period),
     Rule.of("ordinal unit of? when", _day_of_period),

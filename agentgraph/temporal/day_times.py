@@ -124,6 +124,21 @@ def _last_night(tokens: Sequence[Token], clock: Clock) -> Made:
     return "when", part_of_day(tokens[0].value).on(clock.today - timedelta(days=1))
 
 
+def _tomorrow_part(tokens: Sequence[Token], clock: Clock) -> Made:
+    return "when", part_of_day(tokens[0].value).on(clock.today + timedelta(days=1))
+
+
+def _hour_of_day(tokens: Sequence[Token], _: Clock) -> Made:
+    """Read "à 15 heures", "om 3 uur": where the word for o'clock is the word for an hour."""
+    ((count, unit), *more) = tokens[1].value
+    if more or unit != "hour" or tokens[0].text not in _AT or not isinstance(count, int):
+        return None
+    return _at(count, 0, None, has_minutes=False)
+
+
+_AT: Final = frozenset({"à", "om", "às", "a las", "a la", "um"})
+
+
 def _shifted_part(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "this morning", "last night", "next evening"."""
     found: TimeOfDay = tokens[1].value
@@ -279,6 +294,8 @@ TIME_RULES: Final = (
     Rule.of("part", _part),
     Rule.of("tonight", _tonight),
     Rule.of("last_night", _last_night),
+    Rule.of("tomorrow_part", _tomorrow_part),
+    Rule.of("in duration", _hour_of_day),
     Rule.of("edge shift time", _edge_of_part),
     Rule.of("shift time", _shifted_part),
     Rule.of("(time|number) in? time", _vague_with_part),

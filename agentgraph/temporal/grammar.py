@@ -29,7 +29,7 @@ _KINDS: Final = (
     "within more_than from since between to until and before after or_later or_earlier year_word era holiday when "
     "duration time comma dash slash dot close ymd dmy dmy_dots ymd8 yspace ym my cjk slash_md dot_md clock decade "
     "quarter short_year comparison glued_number short_unit plus mark shift_either ahead period last_night "
-    "weekdays habit habitual"
+    "tomorrow_part weekdays habit habitual"
 )
 _LETTERS: Final = {kind: chr(0x100 + index) for index, kind in enumerate(_KINDS.split())}
 _NAME: Final = re.compile(r"[a-z_0-9]*[a-z_]+[0-9]*")

@@ -153,7 +153,7 @@ def holiday(name: str, year: int) -> Interval | None:
     """Return the day or days of holiday `name` that begin in `year`; `None` if it is not held then."""
     try:
         start, days = _begin(name, year)
-    except (ValueError, OverflowError, KeyError):
+    except (ValueError, OverflowError, KeyError, StopIteration):
         return None
     return Interval(start=start, end=start + timedelta(days=days), grain="day" if days == 1 else "range", certainty=0.9)
 
@@ -191,10 +191,9 @@ def _hebrew(name: str, year: int) -> tuple[datetime, int]:
 
 def _islamic(name: str, year: int) -> tuple[datetime, int]:
     month, first, days = _ISLAMIC[name]
-    begin = next((d for y in islamic_years(year) if (d := islamic_date(y, month, first)).year == year), None)
-    if begin is None:
-        # The Islamic year is eleven days shorter: now and then a feast skips one of ours.
-        raise ValueError(name)
+    # The Islamic year is eleven days shorter: every year of ours holds the feast, now and then twice.
+    dates = [islamic_date(y, month, first) for y in islamic_years(year)]
+    begin = next(found for found in dates if found.year == year)
     return datetime.combine(begin, time()), days
 
 

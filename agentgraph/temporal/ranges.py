@@ -68,6 +68,11 @@ def _range(tokens: Sequence[Token], clock: Clock) -> Made:
     return _joined(first, last, clock)
 
 
+def _to_the(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "du 3 au 5 mai", "del 3 al 5 de mayo", "du lundi au vendredi"."""
+    return _bare_range(tokens, clock) if tokens[-2].text in {"au", "al", "ao"} else None
+
+
 def _is_count(token: Token, first: Partial | Interval) -> bool:
     """Say whether a bare number counts something: "from 5 to 3", "from October 10 to 5 agents"."""
     if token.kind != "number" or token.is_definite or not token.text.isdigit():
@@ -224,10 +229,33 @@ def _until(tokens: Sequence[Token], clock: Clock) -> Made:
 
 
 def _or_later(tokens: Sequence[Token], clock: Clock) -> Made:
-    return _since([Token(kind="since", value=0, start=0, end=0, text="starting"), tokens[0]], clock)
+    return _since([Token(kind="since", value=0, start=0, end=0, text="starting"), tokens[-2]], clock)
+
+
+def _postposed(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read 周五之前, 金曜日まで, 1月から, クリスマスの後: Chinese and Japanese say "before" behind the date."""
+    date, word = next(token for token in tokens if token.kind in _END_KINDS), tokens[-1]
+    if word.text.isascii() or (isinstance(date.value, Interval) and date.value.grain == "range"):
+        return None
+    match word.kind:
+        case "to" if word.text == "から":
+            return _or_later([date, word], clock)
+        case "or_later":
+            return _or_later([date, word], clock)
+        case "or_earlier":
+            return _until([date], clock)
+        case "ago":
+            return _before([date], clock)
+        case "later":
+            return _after([date], clock)
+        case _:
+            return None
 
 
 def _or_earlier(tokens: Sequence[Token], clock: Clock) -> Made:
+    if isinstance(tokens[0].value, Interval) and tokens[0].value.grain == "range":
+        # The second half of から…まで.
+        return "when", tokens[0].value
     return _until(tokens[:1], clock)
 
 
@@ -279,14 +307,17 @@ RANGE_RULES: Final = (
     Rule.of(f"(from|since) {_END} to_now", _range),
     Rule.of(f"{_DATED} {_LINK} (when|month|weekday|slash_md|dot_md|ordinal|number|year)", _bare_range),
     Rule.of("(ordinal|number) (to|dash|until|slash) (when|dot_md)", _bare_range),
-    Rule.of("number (to|dash) number", _decimal_range),
+    Rule.of("(from|of)? (number|ordinal|when|weekday|month) in (when|weekday|month)", _to_the),
+    Rule.of("number (to|dash|until) number", _decimal_range),
     Rule.of("in year (to|dash|until) (year|when)", _range),
     Rule.of("year (to|until) (year|when)", _range),
     Rule.of("in? (when|weekday|slash_md) (before|until|after|since) (in|to)? time", _time_bound),
     Rule.of("(before|until|after|since) time in? (when|weekday)", _time_bound),
     Rule.of("time or_later in? (when|weekday)", _time_bound),
-    Rule.of(f"({_DATED[1:-1]}|year) or_later (?!other)", _or_later),
+    Rule.of(f"from? ({_DATED[1:-1]}|year) or_later (?!other)", _or_later),
+    Rule.of(f"from? ({_DATED[1:-1]}|year) or_later", _postposed),
     Rule.of(f"({_DATED[1:-1]}|year) or_earlier (?!other)", _or_earlier),
+    Rule.of(f"({_DATED[1:-1]}|year|holiday) of? (to|or_earlier|or_later|ago|later)", _postposed),
     Rule.of("(since) (when|month|year|weekday|holiday|slash_md)", _since),
     Rule.of("after (when|month|year|weekday|holiday|slash_md)", _after),
     Rule.of("(before|ago_before) (when|month|year|weekday|holiday|slash_md)", _before),

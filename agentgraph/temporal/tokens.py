@@ -164,8 +164,10 @@ def _language(words: list[Raw], locale_language: str) -> str:
     known = vocabulary()
     score: dict[str, float] = {}
     hints: dict[str, int] = {}
-    for kind, word, _, _ in words:
+    for at, (kind, word, _, _) in enumerate(words):
         if kind == "word":
+            for code in _spoken_by_phrase(words, at):
+                score[code] = score.get(code, 0) + 2
             for code in known.cues.get(word, ()):
                 score[code] = score.get(code, 0) + 2
             entries = known.words.get(word, ())
@@ -190,6 +192,19 @@ def _language(words: list[Raw], locale_language: str) -> str:
     if locale_language in leaders:
         return locale_language
     return "en" if "en" in leaders else leaders[0]
+
+
+def _spoken_by_phrase(raw: list[Raw], at: int) -> Iterator[str]:
+    """Yield the languages that alone know the phrase or the elided word at `at`: "il y a", "fin de semana", "l'été"."""
+    known = vocabulary()
+    word = raw[at][1]
+    if word[1:2] == "'" and word[0] in "ld" and any(e.language == "fr" for e in known.words.get(word[2:], ())):
+        yield "fr"
+    if at + 1 < len(raw):
+        for parts, entries in known.phrases.get((word, raw[at + 1][1]), ()):
+            if entries[0].language != "en" and not entries[0].is_weak and _phrase_length(raw, at, parts):
+                yield from dict.fromkeys(entry.language for entry in entries)
+                return
 
 
 def _typed(raw: list[Raw], language: str, text: str) -> Iterator[Token]:

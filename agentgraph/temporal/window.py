@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-__all__ = ["Direction", "Granularity", "Window", "direction_of"]
+__all__ = ["Direction", "Granularity", "Window", "direction_of", "main_window"]
 
 Granularity = Literal[
     "second",
@@ -96,6 +97,11 @@ def _day(moment: datetime) -> str:
 def _is_midnight(moment: datetime | None) -> bool:
     # Where the clock jumps at midnight, the day begins at one: compare moments, not hours.
     return moment is None or datetime.combine(moment.date(), time(), moment.tzinfo).astimezone(UTC) == moment
+
+
+def main_window(windows: Iterable[Window]) -> Window | None:
+    """Pick the time a text is about: the one it spends the most characters on, and of equals the first."""
+    return max(windows, key=lambda window: (len(window.mention), -window.span[0]), default=None)
 
 
 def direction_of(start: datetime | None, end: datetime | None, now: datetime) -> Direction:

@@ -39,6 +39,7 @@ NOW = datetime(2020, 1, 15, tzinfo=UTC)
         ("Purim 2024", "2024-03-23"),
         ("Ramadan 2018", "2018-05-16"),
         ("Eid al-Fitr 2024", "2024-04-10"),
+        ("Eid al-Adha 1966", "1966-04-01"),
         ("Chinese New Year 2024", "2024-02-10"),
         ("Chinese New Year 2023", "2023-01-22"),
         ("Mid-Autumn Festival 2023", "2023-09-29"),
@@ -59,6 +60,15 @@ def test_every_chinese_new_year_lies_between_its_bounds() -> None:
         (window,) = resolve(f"Chinese New Year {year}", now=NOW)
         assert window.start is not None
         assert (1, 20) <= (window.start.month, window.start.day) <= (2, 21)
+
+
+@pytest.mark.parametrize("name", ["Ramadan", "Eid al-Fitr", "Eid al-Adha", "Ashura", "Mawlid"])
+def test_every_year_holds_every_islamic_feast(name: str) -> None:
+    # The Islamic year is shorter than ours, so no year of ours goes without.
+    for year in range(1900, 2101):
+        (window,) = resolve(f"{name} {year}", now=NOW)
+        assert window.start is not None
+        assert window.start.year == year
 
 
 def test_a_feast_of_several_days_is_one_window() -> None:

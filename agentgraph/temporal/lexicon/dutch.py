@@ -19,8 +19,9 @@ WORDS: Final[Words] = {
     "shift": {
         -1: "vorige|vorig|afgelopen|laatste",
         0: "deze|dit|huidige",
-        1: "volgende|volgend|komende|aankomende|eerstvolgende",
+        1: "volgende|volgend",
     },
+    "coming": {1: "komende|komend|aankomende|aankomend|eerstvolgende"},
     "unit": {
         "second": "seconden",
         "minute": "minuut|minuten",
@@ -86,7 +87,15 @@ WORDS: Final[Words] = {
         "morning": "vanochtend|vanmorgen",
         "afternoon": "vanmiddag",
     },
+    "tomorrow_part": {
+        "morning": "morgenochtend|morgenvroeg",
+        "afternoon": "morgenmiddag",
+        "evening": "morgenavond",
+        "night": "morgennacht",
+    },
     "last_night": {
+        "morning": "gisterochtend|gistermorgen",
+        "afternoon": "gistermiddag",
         "evening": "gisteravond",
         "night": "gisternacht",
     },
@@ -113,8 +122,7 @@ WORDS: Final[Words] = {
     "ahead": {1: "over|binnen"},
     "since": {0: "sinds|vanaf"},
     "between": {0: "tussen"},
-    "to": {0: "tot|t/m|tot en met"},
-    "until": {0: "tot aan|uiterlijk"},
+    "until": {0: "tot|t/m|tot en met|tot aan|uiterlijk"},
     "and": {0: "en"},
     "before": {0: "voor|vóór"},
     "after": {0: "na"},
@@ -132,7 +140,7 @@ WORDS: Final[Words] = {
     },
 }
 CUES: Final = (
-    "de het een en ik je jij hij zij wij we van op is niet dat die wat waar wanneer hoe met voor mijn ben was heb "
+    "na de het een en ik je jij hij zij wij we van op is niet dat die wat waar wanneer hoe met voor mijn ben was heb "
     "heeft hebben zijn gekocht gegaan gedaan deed ging had er naar ook maar om te vergadering afspraak gesproken "
     "hebt"
 )

@@ -118,8 +118,8 @@ WORDS: Final[Words] = {
     "from": {0: "du"},
     "since": {0: "depuis|depuis le|depuis la|à partir de|à partir du|dès"},
     "between": {0: "entre"},
-    "to": {0: "au|à|jusqu'à|jusqu'au"},
-    "until": {0: "jusqu'en|jusque"},
+    "to": {0: "au|à"},
+    "until": {0: "jusqu'à|jusqu'au|jusqu'en|jusque"},
     "and": {0: "et"},
     "before": {0: "avant|avant le|avant la"},
     "after": {0: "après|après le|après la"},
@@ -137,7 +137,7 @@ WORDS: Final[Words] = {
     },
 }
 CUES: Final = (
-    "le les une un des est et que qui je tu il elle nous vous ils de du dans pour pas au aux sur avec mon ma mes "
+    "en le les une un des est et que qui je tu il elle nous vous ils de du dans pour pas au aux sur avec mon ma mes "
     "son ses ai était étais suis sont été avons avez ont fait quoi quand où comment c'est j'ai qu'est-ce ce ne se "
     "parlé acheté vu allé réunion rendez-vous l'an d'été"
 )

@@ -20,11 +20,11 @@ WORDS: Final[Words] = {
         -1: "letzte|letzten|letzter|letztes|letztem|vorige|vorigen|voriges|vorigem|voriger|vergangene|vergangenen|"
         "vergangenes|vergangener|vergangenem",
         0: "diese|diesen|dieser|dieses|diesem|aktuellen|aktuelle|laufenden",
-        1: "nächste|nächsten|nächster|nächstes|nächstem|naechste|naechsten|kommende|kommenden|kommender|kommendes|"
-        "kommendem|folgende|folgenden",
+        1: "nächste|nächsten|nächster|nächstes|nächstem|naechste|naechsten|folgende|folgenden",
         2: "übernächste|übernächsten|übernächster|übernächstes",
         -2: "vorletzte|vorletzten|vorletzter|vorletztes",
     },
+    "coming": {1: "kommende|kommenden|kommender|kommendes|kommendem"},
     "unit": {
         "second": "sekunden",
         "minute": "minute|minuten",
@@ -89,6 +89,8 @@ WORDS: Final[Words] = {
         "night": "heute nacht",
         "morning": "heute morgen|heute früh",
     },
+    "tomorrow_part": {"morning": "morgen früh|morgen vormittag"},
+    "last_night": {"night": "letzte nacht"},
     "number": {
         1: "ein|eine|einem|einer|einen|eins",
         2: "zwei|paar|ein paar|einem paar",
@@ -111,8 +113,7 @@ WORDS: Final[Words] = {
     "from": {0: "von|vom"},
     "since": {0: "seit|seit dem|ab|ab dem"},
     "between": {0: "zwischen"},
-    "to": {0: "bis|bis zum"},
-    "until": {0: "bis spätestens|spätestens"},
+    "until": {0: "bis|bis zum|bis zur|bis spätestens|spätestens"},
     "and": {0: "und"},
     "before": {0: "vor|vor dem|vor der"},
     "after": {0: "nach|nach dem|nach der"},
@@ -136,7 +137,7 @@ WORDS: Final[Words] = {
     },
 }
 CUES: Final = (
-    "der die das den dem ein eine ich du er sie wir ihr und ist nicht mit für auf von zu im am hier was wann wo "
+    "um der die das den dem ein eine ich du er sie wir ihr und ist nicht mit für auf von zu im am hier was wann wo "
     "wie war habe hat haben gekauft gegangen gemacht gesprochen mein meine bin sind waren wurde hatte ging kaufte "
     "sagte termin treffen uns mich über auch passiert"
 )
@@ -146,6 +147,6 @@ EVERYDAY: Final = ""
 WEAK: Final = (
     "morgen|in|im|am|an|um|zu|ab|vor|nach|von|vom|die|das|der|den|dem|des|ein|eine|acht|elf|vier|tag|mai|april|"
     "august|september|november|juni|juli|winter|minute|paar|bis|jahr|ende|mitte|herbst|okt|dez|einen|einem|einer|"
-    "abend|nacht|mittag|nikolaus|anfang|beginn|früh|folgende|herbst|und|seit|diese|dieser|silvester|sommer|uhr|"
+    "abend|nacht|mittag|nikolaus|anfang|beginn|früh|folgende|herbst|und|seit|diese|dieser|silvester|sommer|"
     "neun|rosenmontag"
 )

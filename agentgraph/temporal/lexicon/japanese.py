@@ -89,7 +89,15 @@ WORDS: Final[Words] = {
     },
     "oclock": {0: "時"},
     "of": {0: "の"},
-    "to": {0: "から|まで"},
+    "abbreviation": {
+        ("end", 365): "年末",
+        ("end", 30): "月末",
+        ("start", 365): "年初|年始",
+        ("start", 30): "月初",
+    },
+    "to": {0: "から"},
+    "or_earlier": {-1: "まで|までに"},
+    "or_later": {1: "以降|以来"},
     "holiday": {
         "christmas": "クリスマス",
         "new_year": "元日|お正月|正月",
