@@ -1,4 +1,4 @@
-"""The command line: `agentgraph demo | chat | serve | doctor | graph`.
+"""The command line: `agentgraph demo | chat | serve | doctor | graph | eval`.
 
 This file says which commands and options there are; each command's work is in the file of its name, imported when it is
 called, so that `agentgraph --help` is quick. What goes wrong is one line on stderr.
@@ -27,6 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+evals = typer.Typer(help="Score the product on a file of questions.", no_args_is_help=True)
+app.add_typer(evals, name="eval")
 
 Model = Annotated[
     str | None, typer.Option("--model", metavar="PROVIDER/MODEL", help="Chat model instead of the default one.")
@@ -143,6 +146,18 @@ def _graph(
     from agentgraph.cli.graph import draw_graph
 
     draw_graph(context.obj, png=png)
+
+
+@evals.command("temporal")
+def _eval_temporal(
+    *,
+    data: Annotated[Path, typer.Option(help="JSON Lines: a text, when it was said, the windows it may mean.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Score how well time expressions are understood."""
+    from agentgraph.cli.eval import run_temporal_eval
+
+    run_temporal_eval(data, as_json=as_json)
 
 
 def _is_expected(error: Exception) -> bool:

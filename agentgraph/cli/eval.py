@@ -1,0 +1,74 @@
+"""`agentgraph eval`: score the product on a file of questions, as a table or as JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from agentgraph.evals import evaluate_temporal, read_temporal_rows
+
+__all__ = ["progress_bar", "run_temporal_eval", "write_json", "write_table"]
+
+_TEMPORAL: Final = ("exact", "usable", "contains", "iou", "answered", "false_pos")
+
+
+def run_temporal_eval(data: Path, *, as_json: bool = False) -> None:
+    """Score time expressions on the rows of `data`.
+
+    Raises:
+        NotFoundError: There is no such file.
+        InvalidInputError: The file holds no rows, or a line that is none.
+    """
+    rows = read_temporal_rows(data)
+    with progress_bar() as bar:
+        task = bar.add_task("time expressions", total=len(rows))
+        report = evaluate_temporal(rows, on_progress=lambda done: bar.update(task, completed=done))
+    if as_json:
+        write_json(report)
+        return
+    groups = {"all": report["overall"], "core": report["core"]}
+    write_table("time expressions", groups, report["by_source"], report["by_category"], metrics=_TEMPORAL)
+    Console().print(f"{report['overall']['ms_p50']:.2f} ms a text (median)", highlight=False)
+
+
+def progress_bar() -> Progress:
+    """Return a bar on stderr that is taken away at the end; where that is no terminal, there is none."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def write_json(report: Mapping[str, Any]) -> None:
+    """Write `report` to stdout as one JSON object on one line."""
+    sys.stdout.write(orjson.dumps(report, option=orjson.OPT_APPEND_NEWLINE).decode())
+
+
+def write_table(name: str, *blocks: Mapping[str, Mapping[str, float]], metrics: Iterable[str]) -> None:
+    """Write blocks of named rows, ruled off from one another; a metric a row does not have stays empty."""
+    shown = tuple(metrics)
+    table = Table(title=None, pad_edge=False, box=None)
+    table.add_column(name, style="bold", overflow="fold")
+    for heading in ("n", *shown):
+        table.add_column(heading.replace("_", " "), justify="right", no_wrap=True)
+    for block in blocks:
+        for group, values in block.items():
+            cells = [f"{values[metric]:.3f}" if metric in values else "" for metric in shown]
+            table.add_row(Text(group), f"{values['n'] or values.get('n_none', 0):.0f}", *cells)
+        table.add_section()
+        table.add_row()
+    Console().print(table)

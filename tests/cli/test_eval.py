@@ -1,0 +1,60 @@
+"""`agentgraph eval`: a table for people, one JSON object for programs, one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agentgraph.cli import main
+
+ROWS = (
+    {
+        "id": "1",
+        "text": "we met yesterday",
+        "now": "2026-03-04T10:30:00",
+        "category": "relative_day",
+        "source": "ours",
+        "core": True,
+        "accept": [["2026-03-03T00:00:00", "2026-03-04T00:00:00"]],
+    },
+    {"id": "2", "text": "I may go", "now": "2026-03-04T10:30:00", "category": "none", "source": "[red]theirs"},
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in ROWS))
+    return path
+
+
+def test_json_is_one_object_and_nothing_else(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "temporal", "--data", str(data), "--json"]) == 0
+    output = capsys.readouterr()
+    report = json.loads(output.out)
+    assert list(report) == ["overall", "core", "by_source", "by_category", "baselines"]
+    assert (report["overall"]["n"], report["overall"]["exact"], report["overall"]["false_pos"]) == (1, 1.0, 0.0)
+    assert output.err == ""
+
+
+def test_the_table_names_sources_and_categories_as_written(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "temporal", "--data", str(data)]) == 0
+    output = capsys.readouterr().out
+    assert "[red]theirs" in output
+    assert all(word in output for word in ("core", "relative_day", "none", "exact", "false pos", "1.000", "ms a text"))
+
+
+def test_what_is_wrong_is_one_line_with_its_place(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data.write_text('{"id": "1"}\n')
+    assert main(["eval", "temporal", "--data", str(data)]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "rows.jsonl:1: " in output.err.replace("\n", "")
+    assert main(["eval", "temporal", "--data", str(data.parent / "none.jsonl"), "--json"]) == 1
+    assert "none.jsonl" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_the_data_must_be_named() -> None:
+    assert main(["eval", "temporal"]) == 2
