@@ -26,6 +26,7 @@ from agentgraph._sync import call_on, iterate_on, iterate_sync, portal_loop, run
 from agentgraph.errors import ConfigurationError, MissingExtraError
 from agentgraph.events import RunEvent
 from agentgraph.graph.build import build_graph
+from agentgraph.memory.memories import Kept, Memories
 from agentgraph.memory.worker import MemoryWorker
 from agentgraph.models.embeddings import (
     CachedEmbeddings,
@@ -239,7 +240,24 @@ class AgentGraph:
             run_sync(self._ready())
         return self._memories
 
+    @cached_property
+    def memories(self) -> Memories:
+        """Every tenant's memories, to list, search, write, correct and remove by hand; from any loop or thread."""
+        return Memories(self._ready, self._kept)
+
     # Below here everything runs on the loop that owns the resources.
+
+    def _kept(self) -> Kept:
+        if self._memories is None:
+            raise ConfigurationError("memory is switched off: set AGENTGRAPH_ENABLE_MEMORY", code="memory_off")
+        settings = self.settings
+        return Kept(
+            store=self._memories,
+            zone=settings.timezone,
+            top_k=settings.mem_top_k,
+            include_global=settings.enable_global_memory,
+            clock=self._clock,
+        )
 
     async def _ready(self) -> asyncio.AbstractEventLoop:
         if self._closed:
