@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from agentgraph.temporal.grammar import Made, Rule
@@ -14,6 +15,8 @@ from agentgraph.temporal.tokens import Token
 __all__ = ["DATE_RULES", "is_plain_day_month", "pick_season", "read_decimal", "read_slashed"]
 
 _DIGITS: Final = re.compile(r"\d+")
+_DAY_MONTH: Final = re.compile(r"\d\d\.\d\d")
+_QUARTER: Final = re.compile(r"(\d{2,4})?([qh])(\d)(?:[/-]?(\d{4}))?")
 
 
 def _numbers(token: Token) -> list[int]:
@@ -141,7 +144,7 @@ def _weekday_decimal(tokens: Sequence[Token], clock: Clock) -> Made:
 
 def is_plain_day_month(text: str) -> bool:
     """Say whether `text` is written as `16.12` with two digits each, as days and months are and prices seldom."""
-    return re.fullmatch(r"\d\d\.\d\d", text) is not None
+    return _DAY_MONTH.fullmatch(text) is not None
 
 
 def read_decimal(tokens: Sequence[Token], _: Clock) -> Made:
@@ -177,6 +180,7 @@ def _decade(tokens: Sequence[Token], clock: Clock) -> Made:
     return "when", Interval(start=start, end=add(start, "decade", 1), grain="decade")
 
 
+@lru_cache(maxsize=256)
 def _quarter_of(year: int, kind: str, index: int, certainty: float = 1.0) -> Made:
     length = 3 if kind == "q" else 6
     if not 1 <= index <= 12 // length:
@@ -188,7 +192,7 @@ def _quarter_of(year: int, kind: str, index: int, certainty: float = 1.0) -> Mad
 
 def _quarter(tokens: Sequence[Token], clock: Clock) -> Made:
     token = next(token for token in tokens if token.kind == "quarter")
-    found = re.fullmatch(r"(\d{2,4})?([qh])(\d)(?:[/-]?(\d{4}))?", token.value)
+    found = _QUARTER.fullmatch(token.value)
     if found is None:
         return None
     written = found[1] or found[4]

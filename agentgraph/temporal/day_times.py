@@ -36,7 +36,7 @@ _PARTS: Final[dict[str, tuple[float, float]]] = {
     "late_day": (12, 20),
     "mid_day": (10, 14),
 }
-_LATE: Final = frozenset({"afternoon", "evening", "night", "late_afternoon", "early_evening", "late_evening"})
+_CLOCK: Final = re.compile(r"(\d{1,2})(?:[:h](\d\d))?(?::\d\d(?:\.\d+)?)?\s*([ap])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def part_of_day(name: str) -> TimeOfDay:
 
 def _clock(tokens: Sequence[Token], _: Clock) -> Made:
     text = tokens[0].value
-    found = re.match(r"(\d{1,2})(?:[:h](\d\d))?(?::\d\d(?:\.\d+)?)?\s*([ap])?", text)
+    found = _CLOCK.match(text)
     if found is None:
         return None
     hour, minute = int(found[1]), int(found[2] or 0)

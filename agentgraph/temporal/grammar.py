@@ -86,6 +86,7 @@ def apply_rules(tokens: list[Token], rules: Sequence[Rule], clock: Clock) -> lis
         if match is None:
             continue
         made: list[Token] = []
+        spelt_made: list[str] = []
         done = 0
         while match is not None:
             start, end = match.span()
@@ -106,12 +107,13 @@ def apply_rules(tokens: list[Token], rules: Sequence[Rule], clock: Clock) -> lis
                     is_definite=first.is_definite,
                 )
             )
+            spelt_made += (spelt[done:start], _LETTERS[built[0]])
             done = end
             match = pattern.search(spelt, end)
         if done:
             made.extend(tokens[done:])
             tokens = made
-            spelt = letters(tokens)
+            spelt = "".join(spelt_made) + spelt[done:]
             present = set(spelt)
     return tokens
 

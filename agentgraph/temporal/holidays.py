@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 from typing import Final
 
 from agentgraph.temporal.calendars import (
@@ -149,6 +150,8 @@ _FROM_ORTHODOX_EASTER: Final[dict[str, tuple[int, int]]] = {
 }
 
 
+# Pure, and each mention asks for the years around it.
+@lru_cache(maxsize=1024)
 def holiday(name: str, year: int) -> Interval | None:
     """Return the day or days of holiday `name` that begin in `year`; `None` if it is not held then."""
     try:

@@ -31,6 +31,10 @@ _SUNDAY: Final = (
 _SUNDAY_REGIONS: Final = frozenset(_SUNDAY.split())
 _MONTH_FIRST_REGIONS: Final = frozenset({"US", "PH", "CA", "PR", "GU", "UM", "VI", "AS", "MH"})
 _MONTH_FIRST_LANGUAGES: Final = frozenset({"en", "zh", "ja", "ko"})
+_DAY_FIRST_LANGUAGES: Final = frozenset({"es", "fr", "pt", "nl", "de"})
+_MONTH_FIRST_IN_SPANISH: Final = frozenset({"PA", "PR"})
+# In this order: each stage builds on what the ones before it made.
+_RULES: Final = (*NUMBER_RULES, *DATE_RULES, *UNIT_RULES, *ANCHORED_RULES, *TIME_RULES, *RANGE_RULES)
 _QUIET: Final = frozenset(
     {"other", "mark", "comma", "dash", "slash", "dot", "close", "and", "number", "article", "in", "of"}
 )
@@ -57,8 +61,7 @@ def resolve(text: str, *, now: datetime, zone: str | tzinfo = "UTC", locale: str
     if all(token.kind in _QUIET for token in tokens) and not any(token.kind == "number" for token in tokens):
         return []
     clock = replace(clock, lean=_lean(reading.words))
-    for stage in (NUMBER_RULES, DATE_RULES, UNIT_RULES, ANCHORED_RULES, TIME_RULES, RANGE_RULES):
-        tokens = apply_rules(tokens, stage, clock)
+    tokens = apply_rules(tokens, _RULES, clock)
     found = [(token, _window(interval, token, text, clock)) for token, interval in stand_alone(tokens, clock)]
     return [window for _, window in found if window is not None]
 
@@ -75,15 +78,21 @@ def _clock(now: datetime, zone: str | tzinfo, locale: str) -> Clock:
         place = zone
     language, _, region = locale.replace("_", "-").partition("-")
     region = region.rpartition("-")[2].upper()
-    month_first = region in _MONTH_FIRST_REGIONS or (not region and language.lower() in _MONTH_FIRST_LANGUAGES)
-    month_first = month_first or language.lower() in {"zh", "ja", "ko"}
     moment = now if now.tzinfo is not None else now.replace(tzinfo=place)
     return Clock(
         now=moment.astimezone(UTC),
         zone=place,
         first_weekday=6 if region in _SUNDAY_REGIONS else 0,
-        is_day_first=not month_first,
+        is_day_first=not _is_month_first(language.lower(), region),
     )
+
+
+def _is_month_first(language: str, region: str) -> bool:
+    if language in _DAY_FIRST_LANGUAGES:
+        return region in _MONTH_FIRST_IN_SPANISH and language == "es"
+    if language in {"zh", "ja", "ko"}:
+        return True
+    return region in _MONTH_FIRST_REGIONS if region else language in _MONTH_FIRST_LANGUAGES
 
 
 def _lean(words: frozenset[str]) -> Lean:

@@ -220,7 +220,8 @@ def _typed(raw: list[Raw], language: str, text: str) -> Iterator[Token]:
                 index += taken - 1
                 end = raw[index - 1][3]
             start += skipped
-            token = _word(meanings, kind, text, start, end)
+            written = word if taken == 1 and not skipped else text[start:end].lower().replace("’", "'")
+            token = _word(meanings, kind, written, start, end)
         elif kind == "mark":
             token = Token(kind=_MARKS.get(word, "mark"), value=word, start=start, end=end, text=word)
         elif kind == "number":
@@ -327,8 +328,7 @@ def _meanings(raw: list[Raw], at: int, language: str, text: str, *, counted: boo
     return _chosen(entries, language), 1, 0
 
 
-def _word(meanings: list[Entry], kind: str, text: str, start: int, end: int) -> Token:
-    written = text[start:end].lower().replace("’", "'")
+def _word(meanings: list[Entry], kind: str, written: str, start: int, end: int) -> Token:
     if meanings:
         return Token(kind=meanings[0].kind, value=meanings[0].value, start=start, end=end, text=written)
     if kind == "ordinal_digits":

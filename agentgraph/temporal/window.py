@@ -96,7 +96,11 @@ def _day(moment: datetime) -> str:
 
 def _is_midnight(moment: datetime | None) -> bool:
     # Where the clock jumps at midnight, the day begins at one: compare moments, not hours.
-    return moment is None or datetime.combine(moment.date(), time(), moment.tzinfo).astimezone(UTC) == moment
+    if moment is None:
+        return True
+    midnight = datetime.combine(moment.date(), time(), moment.tzinfo)
+    # In UTC: a moment the clock passes twice equals none in another zone (PEP 495).
+    return midnight.astimezone(UTC) == moment.astimezone(UTC)
 
 
 def main_window(windows: Iterable[Window]) -> Window | None:

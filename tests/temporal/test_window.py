@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from agentgraph.temporal import Window
+from agentgraph.temporal import Window, main_window
 
 
 def window(start: datetime | None, end: datetime | None) -> Window:
@@ -59,3 +60,18 @@ def test_a_window_reads_as_people_say_it(start: datetime | None, end: datetime |
 
 def test_description_follows_the_readers_zone() -> None:
     assert window(at(5, 23), at(6, 23)).describe("Europe/Berlin") == "Fri 6 Mar 2026"
+
+
+def test_a_midnight_the_clock_passes_twice_is_a_midnight() -> None:
+    # In Havana the clock went from 01:00 back to 00:00 that night.
+    begin = datetime(2000, 10, 29, 4, tzinfo=UTC)
+    assert window(begin, datetime(2000, 10, 30, 5, tzinfo=UTC)).describe("America/Havana") == "Sun 29 Oct 2000"
+
+
+def test_the_main_window_is_the_longest_mention_and_of_equals_the_first() -> None:
+    short, first, second = (
+        replace(window(at(1), at(2)), mention=mention, span=(place, place + len(mention)))
+        for mention, place in (("today", 0), ("on Friday", 10), ("on Monday", 30))
+    )
+    assert main_window([short, first, second]) is first
+    assert main_window([]) is None
