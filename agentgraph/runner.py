@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal, cast
@@ -19,7 +20,7 @@ from langgraph.errors import NodeTimeoutError
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
-from agentgraph.errors import AgentGraphError, InvalidInputError
+from agentgraph.errors import AgentGraphError, InvalidInputError, StoreUnavailableError
 from agentgraph.events import AnswerCompleted, RunEvent, RunFailed, RunFinished, RunStarted
 from agentgraph.graph.context import RunContext
 from agentgraph.graph.guidance import SMALL_MODEL_PROMPT
@@ -73,6 +74,7 @@ class Runner:
     _turnstile: Turnstile = field(default_factory=Turnstile)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _summarising: set[str] = field(default_factory=set)
+    _under_way: dict[str, set[asyncio.Event]] = field(default_factory=dict)
 
     async def run(self, request: RunRequest) -> RunResult:
         """Run to the end and return what came of it; a caller that is cancelled does not cancel the run."""
@@ -116,14 +118,58 @@ class Runner:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def finished_of(self, tenant: str, *, timeout_s: float) -> int:
+        """Wait until the runs of `tenant` that are under way now have ended; return how many have not, in time."""
+        waiting = [asyncio.ensure_future(ended.wait()) for ended in self._under_way.get(tenant, ())]
+        if not waiting:
+            return 0
+        _, unfinished = await asyncio.wait(waiting, timeout=timeout_s)
+        for task in unfinished:
+            task.cancel()
+        return len(unfinished)
+
+    @asynccontextmanager
+    async def alone_on(self, thread_key: str, *, timeout_s: float) -> AsyncIterator[None]:
+        """Hold a thread, so that no run is on it.
+
+        Raises:
+            StoreUnavailableError: A run does not leave it in time.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await stack.enter_async_context(self._turnstile.enter(thread_key))
+            except TimeoutError as error:
+                raise StoreUnavailableError(f"the thread {thread_key!r} is busy; try again", code="busy") from error
+            yield
+
     async def settled(self) -> None:
         """Wait until, besides, memory is written."""
         await self.finished()
         if self.worker is not None:
             await self.worker.settled()
 
+    @contextmanager
+    def _counted(self, tenant: str) -> Iterator[None]:
+        """Be one of the runs that `finished_of` waits for."""
+        ended = asyncio.Event()
+        under_way = self._under_way.setdefault(tenant, set())
+        under_way.add(ended)
+        try:
+            yield
+        finally:
+            ended.set()
+            under_way.discard(ended)
+            if not under_way:
+                self._under_way.pop(tenant, None)
+
     async def _execute(self, request: RunRequest, emit: Callable[[RunEvent], object]) -> None:
         """Carry one run through; the last event says how it ended, and nothing is raised."""
+        with self._counted(request.scope.tenant):
+            ending = await self._carried_through(request, emit)
+        emit(ending)
+
+    async def _carried_through(self, request: RunRequest, emit: Callable[[RunEvent], object]) -> RunEvent:
         # The caller may itself be a step of some chain or graph, whose callbacks LangChain would hand down to our
         # model calls: its listeners would hear every token twice.
         var_child_runnable_config.set(None)
@@ -156,7 +202,7 @@ class Runner:
             if self.worker is not None:
                 self.worker.notify(request.scope.tenant, request.scope.write_namespace)
             ending = RunFailed(run_id=run_id, error=_translated(error))
-        emit(ending)
+        return ending
 
     async def _context(self, request: RunRequest, run_id: str) -> RunContext:
         settings = self.settings
@@ -266,15 +312,16 @@ class Runner:
     async def _summarise(self, scope: Scope, context: RunContext) -> None:
         """Shorten a thread. The model is called outside the turnstile: the next turn does not wait for it."""
         config = _config(scope)
-        state = await self.threaded.aget_state(config)
-        update = await summarize(
-            cast("AgentState", state.values),
-            Runtime(context=context),
-            live_window_tokens=self.settings.live_window_tokens,
-        )
-        if update:
-            async with self._turnstile.enter(scope.thread_key):
-                await self.threaded.aupdate_state(config, update, as_node="summarize")
+        with self._counted(scope.tenant):
+            state = await self.threaded.aget_state(config)
+            update = await summarize(
+                cast("AgentState", state.values),
+                Runtime(context=context),
+                live_window_tokens=self.settings.live_window_tokens,
+            )
+            if update:
+                async with self._turnstile.enter(scope.thread_key):
+                    await self.threaded.aupdate_state(config, update, as_node="summarize")
 
 
 def _config(scope: Scope) -> RunnableConfig:

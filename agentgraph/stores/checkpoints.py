@@ -7,7 +7,9 @@ commit, strict deserialisation, and memory owed being filed in the very transact
 from __future__ import annotations
 
 import asyncio
+import builtins
 import json
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,9 +29,10 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from agentgraph.errors import InvalidInputError
+from agentgraph.errors import InvalidInputError, StoreError, StoreUnavailableError
 from agentgraph.scope import tenant_directory, tenant_of_thread_key
 from agentgraph.stores.sqlite import SqliteFile, Sync
+from agentgraph.stores.thread_rows import Edit, edit_thread, repeats, threads_in
 
 __all__ = ["COMMIT_LATER", "TenantCheckpoints"]
 
@@ -42,6 +45,7 @@ For runs that commit once, at their end: what LangGraph writes there in several 
 """
 
 _FILE: Final = "threads.db"
+_BUSY_TIMEOUT_MS: Final = 10_000
 _OUTBOX: Final = """
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -175,15 +179,74 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
             lambda saver: saver.conn.executemany("DELETE FROM outbox WHERE id = ?", rows)
         )
 
+    async def drop_owed(
+        self, tenant: str, is_gone: Callable[[Mapping[str, Any]], bool], *, is_dry_run: bool = False
+    ) -> builtins.list[dict[str, Any]]:
+        """Strike off, undone, what is owed and `is_gone`, and return it."""
+
+        def drop(saver: _InTransaction) -> builtins.list[dict[str, Any]]:
+            rows = [(number, json.loads(owed)) for number, owed in saver.conn.execute("SELECT id, payload FROM outbox")]
+            gone = [(number, item) for number, item in rows if is_gone(item)]
+            if not is_dry_run:
+                saver.conn.executemany("DELETE FROM outbox WHERE id = ?", [(number,) for number, _ in gone])
+            return [item for _, item in gone]
+
+        return await self._tenant_file(tenant).write(drop) if self._has(tenant) else []
+
     def tenants_in_debt(self) -> list[str]:
         """Return the tenants whose outbox is not empty. Blocking: it looks into every tenant's file."""
-        in_debt: set[str] = set()
+        return self._on_disk("SELECT DISTINCT tenant FROM outbox")
+
+    # Forgetting
+
+    async def threads(self, tenant: str) -> builtins.list[str]:
+        """Return the ids of all of a tenant's threads."""
+        return await self._tenant_file(tenant).read(threads_in) if self._has(tenant) else []
+
+    async def edit_thread(self, thread_id: str, edit: Edit, *, is_dry_run: bool = False) -> int:
+        """Rewrite what a thread's checkpoints hold and return how many rows were changed; see `thread_rows.py`."""
+        file = self._tenant_file(tenant_of_thread_key(thread_id))
+        return await file.write(lambda saver: edit_thread(saver, thread_id, edit, is_dry_run=is_dry_run))
+
+    async def repeats(self, thread_id: str, texts: Sequence[str], edit: Edit) -> bool:
+        """Say whether a thread, after `edit`, holds one of `texts` word for word."""
+        file = self._tenant_file(tenant_of_thread_key(thread_id))
+        return await file.read(lambda saver: repeats(saver, thread_id, texts, edit))
+
+    async def scrub(self, tenant: str) -> None:
+        """Leave nothing on disk of what was deleted or overwritten in `tenant`'s threads.
+
+        Raises:
+            StoreUnavailableError: Somebody reads an old state just now; try again.
+        """
+        if self._has(tenant):
+            await asyncio.wrap_future(self._pool.submit(_empty_journal, self._path(tenant)))
+
+    async def delete_tenant(self, tenant: str) -> None:
+        """Close `tenant`'s file and remove the tenant's whole directory, with whatever else lies in it."""
+        file = self._open.pop(tenant, None)
+        if file is not None:
+            await asyncio.to_thread(file.close)
+        await asyncio.to_thread(shutil.rmtree, self._path(tenant).parent, ignore_errors=True)
+
+    def tenants_on_disk(self) -> builtins.list[str]:
+        """Return the tenants that have threads. Blocking: it looks into every tenant's file."""
+        return self._on_disk("SELECT DISTINCT substr(thread_id, 1, instr(thread_id, '/') - 1) FROM checkpoints")
+
+    def _on_disk(self, query: str) -> builtins.list[str]:
+        tenants: set[str] = set()
         for path in sorted(self._storage_dir.glob(f"*/{_FILE}")):
             address = f"{path.resolve().as_uri()}?mode=ro"
             # A file that cannot be read says so when its tenant is next used.
             with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True)) as connection:
-                in_debt.update(tenant for (tenant,) in connection.execute("SELECT DISTINCT tenant FROM outbox"))
-        return sorted(in_debt)
+                tenants.update(tenant for (tenant,) in connection.execute(query))
+        return sorted(tenants)
+
+    def _has(self, tenant: str) -> bool:
+        return tenant in self._open or self._path(tenant).exists()
+
+    def _path(self, tenant: str) -> Path:
+        return tenant_directory(self._storage_dir, tenant) / _FILE
 
     def close(self) -> None:
         """Finish what is queued and close every file."""
@@ -230,8 +293,7 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         if file is None:
             while len(self._open) >= self._hot_tenants:
                 self._open.pop(next(iter(self._open))).close()
-            path = tenant_directory(self._storage_dir, tenant) / _FILE
-            file = _TenantFile(path, pool=self._pool, sync=self._sync, serde=self.serde)
+            file = _TenantFile(self._path(tenant), pool=self._pool, sync=self._sync, serde=self.serde)
         self._open[tenant] = file
         return file
 
@@ -261,6 +323,7 @@ class _TenantFile:
 
     def __init__(self, path: Path, *, pool: ThreadPoolExecutor, sync: Sync, serde: Any) -> None:
         def prepare(connection: sqlite3.Connection) -> None:
+            connection.execute("PRAGMA secure_delete=ON")  # what is forgotten is overwritten, not only unlinked
             self._saver = _InTransaction(connection, serde=serde)
             self._saver.setup()
 
@@ -284,3 +347,15 @@ class _TenantFile:
 
     def run(self, job: Callable[[_InTransaction], T]) -> T:
         return self._database.run(lambda _: job(self._saver))
+
+
+def _empty_journal(path: Path) -> None:
+    """Move the journal's pages into the file and cut it to nothing."""
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+            ((is_busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        raise StoreError(f"the database {path.name!r} refused: {error}") from error
+    if is_busy:
+        raise StoreUnavailableError(f"the database {path.name!r} is being read; its journal stays for now")

@@ -193,11 +193,11 @@ class FaissStore(BaseStore):
             RankedItem(item=_as_item(row), dense=hit.dense, lexical=hit.lexical, fused=hit.fused) for row, hit in found
         ]
 
-    async def sweep(self) -> int:
-        """Delete the expired items of every tenant and return how many there were."""
+    async def sweep(self, tenant: str | None = None) -> int:
+        """Delete the expired items of `tenant`, or of every one, and return how many there were."""
         swept = 0
-        for tenant in await self._tenants.on_disk():
-            async with self._tenants.using(tenant) as items:
+        for each in await self._tenants.on_disk() if tenant is None else [tenant]:
+            async with self._tenants.using(each) as items:
                 if items is not None:
                     swept += await self._tenants.write(items, items.sweep)
         return swept

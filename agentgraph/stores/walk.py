@@ -47,6 +47,10 @@ class WalkableStore(Protocol):
         """
         ...
 
+    async def sweep(self, tenant: str | None = None) -> int:
+        """Delete the expired items of `tenant`, or of every one, and return how many there were."""
+        ...
+
     async def scrub(self, tenant: str) -> None:
         """Leave nothing on disk of what was deleted or overwritten in `tenant`'s memory."""
         ...
