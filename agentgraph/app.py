@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -67,6 +67,7 @@ class AgentGraph:
     Args:
         settings: Everything that can be chosen; read from the environment where not given.
         chat_model: A chat model of your own, instead of `default_model`.
+        memory_model: Extracts facts from what was said, after the answer: the name of a model, or one of your own.
         embeddings: An embedder of your own, instead of `embedding_model`; give it a `model_id` that changes with it.
         tools: Server tools, offered to every tenant.
         store: A LangGraph store for memories, instead of the one under `storage_dir`. The caller closes it.
@@ -84,6 +85,7 @@ class AgentGraph:
         settings: Settings | None = None,
         *,
         chat_model: BaseChatModel | None = None,
+        memory_model: BaseChatModel | str | None = None,
         embeddings: Embeddings | None = None,
         tools: Sequence[BaseTool] = (),
         store: BaseStore | None = None,
@@ -92,10 +94,13 @@ class AgentGraph:
         progress: Progress | None = None,
         **options: Any,
     ) -> None:
+        if isinstance(memory_model, str):
+            options["memory_model"] = memory_model
         if settings is not None and options:
             raise ConfigurationError(f"give either settings or options, not both: {', '.join(sorted(options))}")
         self.settings = settings or Settings.load(**options)
         self._chat_model = chat_model
+        self._memory_model = None if isinstance(memory_model, str) else memory_model
         self._embeddings = embeddings
         self._tools = _distinct(tools)
         self._store = store
@@ -114,6 +119,11 @@ class AgentGraph:
     def default_model(self) -> str:
         """The model used where a request names none."""
         return type(self._chat_model).__name__ if self._chat_model is not None else default_model_name(self.settings)
+
+    @property
+    def memory_model(self) -> str | None:
+        """The model that extracts facts, if any."""
+        return type(self._memory_model).__name__ if self._memory_model is not None else self.settings.memory_model
 
     @property
     def embedding_model(self) -> str | None:
@@ -300,7 +310,12 @@ class AgentGraph:
             )
             resources.callback(outbox.close)
         if self._memories is not None and outbox is not None:
-            worker = MemoryWorker(self._memories, outbox)
+            worker = MemoryWorker(
+                self._memories,
+                outbox,
+                open_model=None if self.memory_model is None else partial(self._open_memory_model, models),
+                model_timeout_s=settings.model_timeout_s,
+            )
             resources.push_async_callback(worker.aclose)
         graph = build_graph(settings, tools=self._tools, embeddings=embeddings)
         runner = Runner(
@@ -342,6 +357,9 @@ class AgentGraph:
                 pool=pool,
             )
         )
+
+    async def _open_memory_model(self, models: ModelPool) -> BaseChatModel:
+        return self._memory_model or await models.get(self.settings.memory_model or models.default_name)
 
     async def _close_here(self) -> None:
         resources, self._resources = self._resources, None

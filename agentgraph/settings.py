@@ -40,6 +40,11 @@ class Settings(BaseSettings):
         default=None,
         description="Chat model, `provider/model`. Unset: the first provider with a key, else the local model.",
     )
+    memory_model: str | None = Field(
+        default=None,
+        description="Chat model that extracts facts from what was said, `provider/model`. Unset: what was said is kept "
+        "word for word and no facts are extracted.",
+    )
     embedding_model: str | None = Field(
         default=None, description="Embedding model. Unset: the local one where installed, else search by words alone."
     )

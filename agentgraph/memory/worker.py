@@ -1,27 +1,38 @@
-"""Keep, in the background, what finished turns owe to memory, and what an earlier process left owing."""
+"""Keep, in the background, what finished turns owe to memory, and what an earlier process left owing.
+
+Episodes are written at once. Facts wait for the memory model, whose failures hold up neither episodes nor others.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
+from langchain_core.language_models import BaseChatModel
 from langgraph.store.base import BaseStore
 
-from agentgraph.errors import AgentGraphError
+from agentgraph.errors import StoreError
+from agentgraph.memory.learn import learn, put_off
 from agentgraph.memory.record import Owed
 from agentgraph.memory.write import write_episodes
 
 __all__ = ["MemoryWorker", "Outbox"]
 
 logger = logging.getLogger(__name__)
+K = TypeVar("K")
 Namespace = tuple[str, ...]
 _TENANTS_AT_ONCE: Final = 4
+_MODEL_CALLS_AT_ONCE: Final = 4
+_MESSAGES_A_ROUND: Final = 100
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 60.0
+_FIRST_MODEL_PAUSE_S: Final = 2.0  # a vendor's limits are by the minute: 2, 8, 32, 128 seconds
+_LONGEST_MODEL_PAUSE_S: Final = 300.0
+_CLOSING_TIMEOUT_S: Final = 15.0
 
 
 class Outbox(Protocol):
@@ -38,32 +49,56 @@ class Outbox(Protocol):
 
 
 class MemoryWorker:
-    """Empties the outbox of whichever tenants it is told of, a task for each while there is something to write.
+    """Empties the outbox of whichever tenants it is told of.
 
-    What arrives during a round is written together in the next. An item is struck off only after it was written, and
-    writing it twice is harmless: a crash between the two loses nothing and doubles nothing. A tenant whose store fails
-    is tried again, ever more slowly, without holding up others.
+    What arrives during a round is written together in the next. An item is struck off only after all of it was
+    written, and writing it twice is harmless: a crash between the two loses nothing and doubles nothing. A tenant whose
+    store fails, and a leaf of memories over which the model does, is tried again, ever more slowly, without holding up
+    others.
+
+    Args:
+        store: Where memories live.
+        outbox: Where they are owed.
+        open_model: Opens the model that extracts facts; `None` keeps episodes only.
+        model_timeout_s: Seconds one extraction may take.
     """
 
-    def __init__(self, store: BaseStore, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        store: BaseStore,
+        outbox: Outbox,
+        *,
+        open_model: Callable[[], Awaitable[BaseChatModel]] | None = None,
+        model_timeout_s: float = 120.0,
+    ) -> None:
         self._store = store
         self._outbox = outbox
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._again: set[str] = set()
+        self._open_model = open_model
+        self._model_timeout_s = model_timeout_s
+        self._unread: dict[Namespace, dict[int, Owed]] = {}  # what the model has still to read, by outbox number
         self._unwritten: Counter[Namespace] = Counter()
         self._progress = asyncio.Event()
-        self._room = asyncio.Semaphore(_TENANTS_AT_ONCE)
+        self._writing = _Rounds(
+            self._write, at_once=_TENANTS_AT_ONCE, first_pause_s=_FIRST_PAUSE_S, longest_pause_s=_LONGEST_PAUSE_S
+        )
+        self._reading = _Rounds(
+            self._read,
+            at_once=_MODEL_CALLS_AT_ONCE,
+            first_pause_s=_FIRST_MODEL_PAUSE_S,
+            longest_pause_s=_LONGEST_MODEL_PAUSE_S,
+            slower=4,
+        )
 
     def notify(self, tenant: str, namespace: Namespace | None = None) -> None:
         """Say that `tenant` owes something, to `namespace` where that is known."""
         if namespace is not None:
             self._unwritten[namespace] += 1
-        self._again.add(tenant)
-        if tenant not in self._tasks:
-            self._tasks[tenant] = asyncio.get_running_loop().create_task(self._write(tenant))
+        self._writing.start(tenant)
 
     async def caught_up(self, namespaces: Sequence[Namespace], *, timeout_s: float) -> bool:
         """Wait until what was said before is in `namespaces`, so that a question right after it finds it.
+
+        Its words, that is: facts come when the model has read them.
 
         Returns:
             Whether it is; `False` when the time is up, which holds up nothing.
@@ -77,43 +112,53 @@ class MemoryWorker:
 
     async def settled(self) -> None:
         """Wait until nothing that was notified is owed any more."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        while self._writing.is_busy or self._reading.is_busy:
+            await self._writing.settled()
+            await self._reading.settled()
 
     async def aclose(self) -> None:
-        """Write what can be written now and stop; what fails stays owed for the next start."""
-        waiting = list(self._tasks)
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        for tenant in waiting:
-            with suppress(AgentGraphError):
-                await self._empty(tenant)
+        """Do what can be done now and stop; what fails or takes too long stays owed for the next start."""
+        await self._writing.aclose(timeout_s=_CLOSING_TIMEOUT_S)
+        await self._reading.aclose(timeout_s=_CLOSING_TIMEOUT_S)
 
-    async def _write(self, tenant: str) -> None:
-        pause = _FIRST_PAUSE_S
+    async def _write(self, tenant: str) -> bool:
+        """Write the episodes of everything a tenant owes; what has facts to be extracted stays owed until they are."""
+        awaited = {namespace: n for namespace, n in self._unwritten.items() if namespace[0] == tenant}
+        while rows := await self._unwritten_rows(tenant):
+            unread = await write_episodes(self._store, rows.values(), wants_facts=self._open_model is not None)
+            await self._outbox.settle(tenant, [number for number, message in rows.items() if message not in unread])
+            for number, message in rows.items():
+                if message in unread:
+                    leaf = tuple(message["namespace"])
+                    self._unread.setdefault(leaf, {})[number] = message
+                    self._reading.start(leaf)
+        self._tell(awaited)
+        return True
+
+    async def _unwritten_rows(self, tenant: str) -> dict[int, Owed]:
+        waiting = {number for leaf, unread in self._unread.items() if leaf[0] == tenant for number in unread}
+        rows = await self._outbox.owed(tenant, limit=_MESSAGES_A_ROUND + len(waiting))
+        return {number: cast("Owed", item) for number, item in rows if number not in waiting}
+
+    async def _read(self, leaf: Namespace) -> bool:
+        """Have the model read the oldest message that waits in a leaf; say whether it went well."""
+        assert self._open_model is not None  # noqa: S101  nothing is unread without one
+        number, message = next(iter(self._unread[leaf].items()))
         try:
-            while tenant in self._again:
-                self._again.discard(tenant)
-                awaited = {namespace: n for namespace, n in self._unwritten.items() if namespace[0] == tenant}
-                try:
-                    async with self._room:
-                        await self._empty(tenant)
-                except Exception:  # the outermost loop: one tenant's trouble must not end the worker
-                    logger.exception("memory of tenant %r was not written; next try in %.1f s", tenant, pause)
-                    self._again.add(tenant)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, _LONGEST_PAUSE_S)
-                else:
-                    pause = _FIRST_PAUSE_S
-                    self._tell(awaited)
-        finally:
-            del self._tasks[tenant]
-
-    async def _empty(self, tenant: str) -> None:
-        while rows := await self._outbox.owed(tenant):
-            await write_episodes(self._store, [cast("Owed", item) for _, item in rows])
-            await self._outbox.settle(tenant, [number for number, _ in rows])
+            async with asyncio.timeout(self._model_timeout_s):
+                await learn(self._store, await self._open_model(), message)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever a model can do wrong: noted, and bounded
+            if await put_off(self._store, message, error):
+                return False
+        await self._outbox.settle(leaf[0], [number])
+        del self._unread[leaf][number]
+        if self._unread[leaf]:
+            self._reading.start(leaf)
+        else:
+            del self._unread[leaf]
+        return True
 
     def _tell(self, written: Mapping[Namespace, int]) -> None:
         for namespace, notified in written.items():
@@ -122,3 +167,79 @@ class MemoryWorker:
                 del self._unwritten[namespace]
         self._progress.set()
         self._progress = asyncio.Event()
+
+
+class _Rounds(Generic[K]):
+    """A task for each key while there is something to do for it: again if told meanwhile, more slowly if it fails.
+
+    Args:
+        job: Does what is due for a key; `False`, or an exception, means that it is to be tried again later.
+        at_once: How many keys have their turn at a time.
+        first_pause_s: Pause after a failure.
+        longest_pause_s: Where pauses stop growing.
+        slower: How many times as long each pause is as the one before.
+    """
+
+    def __init__(
+        self,
+        job: Callable[[K], Awaitable[bool]],
+        *,
+        at_once: int,
+        first_pause_s: float,
+        longest_pause_s: float,
+        slower: float = 2,
+    ) -> None:
+        self._job = job
+        self._room = asyncio.Semaphore(at_once)
+        self._first_pause_s = first_pause_s
+        self._longest_pause_s = longest_pause_s
+        self._slower = slower
+        self._tasks: dict[K, asyncio.Task[None]] = {}
+        self._again: set[K] = set()
+        self._closing = asyncio.Event()
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._tasks)
+
+    def start(self, key: K) -> None:
+        self._again.add(key)
+        if key not in self._tasks:
+            self._tasks[key] = asyncio.get_running_loop().create_task(self._run(key))
+
+    async def settled(self) -> None:
+        while self._tasks:
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def aclose(self, *, timeout_s: float) -> None:
+        """Let what is under way go on for `timeout_s`; what waits after a failure waits no longer and is left."""
+        self._closing.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=timeout_s)
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _run(self, key: K) -> None:
+        pause = self._first_pause_s
+        try:
+            while key in self._again:
+                self._again.discard(key)
+                if await self._went_well(key):
+                    pause = self._first_pause_s
+                    continue
+                self._again.add(key)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), pause)
+                    return
+                pause = min(pause * self._slower, self._longest_pause_s)
+        finally:
+            del self._tasks[key]
+
+    async def _went_well(self, key: K) -> bool:
+        try:
+            async with self._room:
+                return await self._job(key)
+        except Exception:  # the outermost loop: one key's trouble must not end the worker
+            logger.exception("what is owed to memory of %r was not written; it is tried again", key)
+            return False
