@@ -192,8 +192,8 @@ _SHAPES = (
     "one hundred |thousand |of the |end of the end of |3 days and |3 days, |a week |and, |monday |every monday and |"
     "monday to |1:|12:30 |3 pm to |at 3 |in in 3 |before after |after 3 days |the day after the day before |昨|昨天|"
     "1月|一|三天前|上周|の|日|え|'|l'|>=|>= 2019 |$1 |1%|1st of |a.|a.m. |q1 |2020 q1 |1990s |easter |new year |"
-    "eid al |christmas eve of |semana |il y a |vor drei |hace |a1|1a|_|00000000|2024-01-01 |2024-01-01T|12.12. |1.1.1|2h |"
-    "3d 4h |now to |up to |no later |week of the week of |last summer of |morning in the |half past |((1) |"
+    "eid al |christmas eve of |semana |il y a |vor drei |hace |a1|1a|_|00000000|2024-01-01 |2024-01-01T|12.12. |1.1.1|"
+    "2h |3d 4h |now to |up to |no later |week of the week of |last summer of |morning in the |half past |((1) |"
     "tomorrow + 3 days |昨天 last 1/1 |3pm 三天前 1h |from 昨 to 1, May "
 )
 
