@@ -1,20 +1,25 @@
-"""Dates of the Hebrew and the Islamic calendar as days of ours, by arithmetic alone.
+"""Dates of the Hebrew and the Islamic calendar as days of ours.
 
-The Islamic calendar here is the tabular one: where the moon is sighted, a feast may fall a day earlier or later.
+An Islamic month begins here on the day after the new moon if that comes before sunset in Mecca, else a day later, much
+as in Saudi Arabia's Umm al-Qura calendar. Where the moon is sighted, a feast may fall a day later.
 
-Source: E. M. Reingold and N. Dershowitz, Calendrical Calculations, 4th edition, chapters 7 and 8.
+Source: E. M. Reingold and N. Dershowitz, Calendrical Calculations, 4th edition, chapters 7, 8 and 18.
 """
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import Final
+
+from agentgraph.temporal.moon import phases_of
 
 __all__ = ["hebrew_date", "hebrew_years", "islamic_date", "islamic_years", "last_hebrew_month"]
 
 # Day numbers are `date.toordinal()`: 1 is 1 January of year 1.
 _HEBREW_EPOCH: Final = -1_373_427
 _ISLAMIC_EPOCH: Final = 227_015
+_MECCA_SUNSET: Final = 15 * 60 + 30  # UTC, in minutes, the year's mean
 
 
 def hebrew_years(year: int) -> tuple[int, ...]:
@@ -46,13 +51,25 @@ def islamic_years(year: int) -> tuple[int, ...]:
 
 
 def islamic_date(year: int, month: int, day: int) -> date:
-    """Return our date of a day of the tabular Islamic calendar.
+    """Return our date of a day of an Islamic month.
 
     Raises:
         ValueError: Outside the years 1 to 9999.
+        OverflowError: So far outside that no moon is known.
     """
+    return _islamic_month(year, month) + timedelta(days=day - 1)
+
+
+# Each feast asks for the months of the years around it.
+@lru_cache(maxsize=512)
+def _islamic_month(year: int, month: int) -> date:
+    """The tabular calendar tells which new moon begins the month, the moon on which day."""
     leap_days = (3 + 11 * year) // 30
-    return date.fromordinal(_ISLAMIC_EPOCH - 1 + (year - 1) * 354 + leap_days + 29 * (month - 1) + month // 2 + day)
+    about = date.fromordinal(_ISLAMIC_EPOCH + (year - 1) * 354 + leap_days + 29 * (month - 1) + month // 2)
+    # The table's first day is a day or two after the new moon.
+    moment = min(phases_of(about.year, full=False), key=lambda moon: abs((moon.date() - about).days + 1.5))
+    is_before_sunset = moment.hour * 60 + moment.minute < _MECCA_SUNSET
+    return moment.date() + timedelta(days=1 if is_before_sunset else 2)
 
 
 def _is_hebrew_leap(year: int) -> bool:

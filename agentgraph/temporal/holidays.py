@@ -13,6 +13,7 @@ from agentgraph.temporal.calendars import (
     islamic_years,
     last_hebrew_month,
 )
+from agentgraph.temporal.indian import INDIAN_FEASTS, indian_feast
 from agentgraph.temporal.moon import phases_of
 from agentgraph.temporal.periods import Interval
 
@@ -103,7 +104,13 @@ _HEBREW: Final[dict[str, tuple[int, int, int]]] = {
     "shavuot": (3, 6, 2),
     "tisha_bav": (5, 9, 1),
 }
-# (Islamic month, day, days).
+# Days of the week (0 is Monday) these are moved from, and by how many days, to keep clear of the sabbath.
+_HEBREW_MOVED: Final[dict[str, dict[int, int]]] = {
+    "tisha_bav": {5: 1},
+    "yom_hashoah": {4: -1, 6: 1},
+    "yom_haatzmaut": {0: 1, 4: -1, 5: -2},
+}
+# (Islamic month, day, days); a month's length is the moon's.
 _ISLAMIC: Final[dict[str, tuple[int, int, int]]] = {
     "islamic_new_year": (1, 1, 1),
     "tasua": (1, 9, 1),
@@ -182,6 +189,9 @@ def _begin(name: str, year: int) -> tuple[datetime, int]:
         return _chinese(name, year)
     if name in _FROM_DIWALI:
         return _diwali(name, year)
+    if name in INDIAN_FEASTS:
+        first, days = indian_feast(name, year)
+        return datetime.combine(first, time()), days
     return _SPECIAL[name](year)
 
 
@@ -189,6 +199,7 @@ def _hebrew(name: str, year: int) -> tuple[datetime, int]:
     month, first, days = _HEBREW[name]
     dates = [hebrew_date(y, month or last_hebrew_month(y), first) for y in hebrew_years(year)]
     begin = next(found for found in dates if found.year == year)
+    begin += timedelta(days=_HEBREW_MOVED.get(name, {}).get(begin.weekday(), 0))
     return datetime.combine(begin, time()) - timedelta(days=1), days + 1
 
 
@@ -196,7 +207,9 @@ def _islamic(name: str, year: int) -> tuple[datetime, int]:
     month, first, days = _ISLAMIC[name]
     # The Islamic year is eleven days shorter: every year of ours holds the feast, now and then twice.
     dates = [islamic_date(y, month, first) for y in islamic_years(year)]
-    begin = next(found for found in dates if found.year == year)
+    index, begin = next((index, found) for index, found in enumerate(dates) if found.year == year)
+    if name == "ramadan":
+        days = (islamic_date(islamic_years(year)[index], month + 1, 1) - begin).days
     return datetime.combine(begin, time()), days
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["phases_of"]
+__all__ = ["moon_lead", "phases_of", "sun_longitude"]
 
 # (coefficient in days, multiples of the sun's anomaly, the moon's anomaly, the moon's argument of latitude).
 # Source: J. Meeus, Astronomical Algorithms, 2nd edition, chapter 49, terms above two minutes.
@@ -49,3 +49,38 @@ def _phase(k: float) -> datetime:
     terms = _FULL if k % 1 else _NEW
     correction = sum(size * math.sin(a * sun + b * moon + c * latitude) for size, a, b, c in terms)
     return _J2000 + timedelta(days=mean + correction - _J2000_DAY)
+
+
+def sun_longitude(moment: datetime) -> float:
+    """Return the sun's apparent longitude in degrees, to a hundredth. Source: The Astronomical Almanac, page C5."""
+    days = _days(moment)
+    anomaly = math.radians(357.528 + 0.9856003 * days)
+    return (280.460 + 0.9856474 * days + 1.915 * math.sin(anomaly) + 0.020 * math.sin(2 * anomaly)) % 360
+
+
+def moon_lead(moment: datetime) -> float:
+    """Return by how many degrees the moon is ahead of the sun, 0 to 360, to two tenths."""
+    days = _days(moment)
+    longitude = 218.316 + 13.176396 * days
+    for size, rate, at_epoch in _MOON:
+        longitude += size * math.sin(math.radians(at_epoch + rate * days))
+    return (longitude - sun_longitude(moment)) % 360
+
+
+# (size in degrees, degrees a day, degrees at J2000).
+# Source: J. Meeus, Astronomical Algorithms, 2nd edition, chapter 47, terms above a twentieth of a degree.
+_MOON: Final = (
+    (6.289, 13.064993, 134.963),
+    (1.274, 11.316494, 100.737),
+    (0.658, 24.381498, 235.700),
+    (0.214, 26.129986, 269.926),
+    (-0.185, 0.985600, 357.528),
+    (-0.114, 26.458701, 186.544),
+    (0.059, -1.748500, 325.774),
+    (0.057, 10.330893, 103.209),
+    (0.053, 37.446487, 10.663),
+)
+
+
+def _days(moment: datetime) -> float:
+    return (moment - _J2000).total_seconds() / 86400
