@@ -56,7 +56,8 @@ async def related_to(store: BaseStore, owed: Owed) -> list[Known]:
             if (item.value.get("source") or {}).get("message_id") != owed["message_id"]:
                 found[item.key] = max(found.get(item.key, (nearness, item)), (nearness, item), key=lambda each: each[0])
     items = [item for _, item in sorted(found.values(), key=lambda each: -each[0])]
-    known = [Known(text=item.value["text"], parts=[Part(item=item)]) for item in items if item.value["kind"] == "fact"]
+    facts = [Known(text=item.value["text"], parts=[Part(item=item)]) for item in items if item.value["kind"] == "fact"]
+    known = list(facts)
     asked = telling_words(owed["text"])
     for item in items:
         if item.value["kind"] != "episode":
@@ -65,7 +66,7 @@ async def related_to(store: BaseStore, owed: Owed) -> list[Known]:
         sentences = sorted(sentences_of(item.value["text"]), key=lambda each: -len(asked & telling_words(each)))
         for sentence in sentences[:_MOST_OF_AN_EPISODE]:
             part = Part(item=item, sentence=sentence)
-            twin = next((fact for fact in known if _tells_of(fact.parts[0].item, part)), None)
+            twin = next((fact for fact in facts if _tells_of(fact.parts[0].item, part)), None)
             if twin is not None:
                 twin.parts.append(part)
             else:

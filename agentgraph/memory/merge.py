@@ -91,7 +91,7 @@ class _Batch:
             return
         history, there = history_namespace(self._leaf), here
         if await self._read(history, there) is not None:  # it ceased to hold before, came back, and ceases again
-            there = f"{there}-{when}"
+            there = f"{there}~{when}"
         self._writes[history, there] = value | {"valid_until": when, "superseded_by": by}
         self._writes[self._leaf, here] = None
         if part.sentence is not None:

@@ -20,7 +20,7 @@ from agentgraph.memory.ledger import Entry, digest_of_telling, entries_of, note
 from agentgraph.memory.record import NO_TIME, Kind, MemoryValue, Owed, moment, time_key
 from agentgraph.memory.tombstones import digest_of, digest_of_message, forgotten
 from agentgraph.stores.lexical import words
-from agentgraph.temporal import Window, resolve
+from agentgraph.temporal import Window, main_window, resolve
 
 __all__ = ["episodes_of", "key_of", "retold", "sentences_of", "value_of", "write_episodes"]
 
@@ -195,7 +195,7 @@ def _passages(block: _Block, said_at: datetime, zone: str) -> Iterator[_Passage]
         for sentence in sentences_of(line):
             if _ASKS.search(sentence):
                 continue
-            window = _main_window(resolve(sentence, now=said_at, zone=zone))
+            window = main_window(resolve(sentence, now=said_at, zone=zone))
             if passage is not None and passage.takes(sentence, window):
                 passage.text += separator + sentence
             else:
@@ -254,11 +254,6 @@ async def _refused(store: BaseStore, messages: Iterable[Owed], drafts: Iterable[
     for leaf, digests in asked.items():
         refused |= await forgotten(store, leaf, digests)
     return refused
-
-
-def _main_window(windows: list[Window]) -> Window | None:
-    """Pick the time a sentence is about: the one it spends the most words on, and of equals the first."""
-    return max(windows, key=lambda window: (len(window.mention), -window.span[0]), default=None)
 
 
 def _day(recorded_at: str, zone: str) -> date | None:
