@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
@@ -26,7 +26,10 @@ from agentgraph._sync import call_on, iterate_on, iterate_sync, portal_loop, run
 from agentgraph.errors import ConfigurationError, MissingExtraError
 from agentgraph.events import RunEvent
 from agentgraph.graph.build import build_graph
-from agentgraph.memory.memories import Kept, Memories
+from agentgraph.memory.forget import Forgetter
+from agentgraph.memory.forget_receipt import ForgetReceipt
+from agentgraph.memory.forget_target import ForgetTarget
+from agentgraph.memory.memories import Kept, Memories, scope_of
 from agentgraph.memory.worker import MemoryWorker
 from agentgraph.models.embeddings import (
     CachedEmbeddings,
@@ -255,7 +258,59 @@ class AgentGraph:
         """Every tenant's memories, to list, search, write, correct and remove by hand; from any loop or thread."""
         return Memories(self._ready, self._kept)
 
+    async def forget(
+        self,
+        *,
+        tenant: str,
+        user: str | None = None,
+        session: str | None = None,
+        thread: str | None = None,
+        memory: str | None = None,
+        source: str | None = None,
+        include_threads: bool = False,
+        dry_run: bool = False,
+        timeout_s: float = 30.0,
+    ) -> ForgetReceipt:
+        """Forget for good: a tenant, a user, a session, a thread, one memory, or whatever came from one source.
+
+        The narrowest thing named is the target. Afterwards no file under `storage_dir` holds it, and it is not learned
+        again from a message sent anew; a caller who adds it in so many words means it.
+
+        Args:
+            tenant: Whose; alone, everything of the tenant.
+            user: The person's memories and notes.
+            session: The session's memories and its conversation.
+            thread: The conversation, and what was learned in it.
+            memory: The memory or note of this key, of exactly the tenant, user or session named, with what it had
+                superseded.
+            source: What came from the message, thread or import of this name.
+            include_threads: Delete the conversations it was said in, too, and those that repeat it word for word;
+                otherwise the receipt names them.
+            dry_run: Change nothing and say what would go.
+            timeout_s: How long to wait for runs under way that may bring it back.
+
+        Raises:
+            InvalidInputError: More than one of thread, memory and source, or an id that is none.
+            StoreUnavailableError: A thread that is to be deleted stays busy, or a file is being read; try again.
+        """
+        scope = scope_of(tenant, user, session)
+        target = ForgetTarget(scope=scope if thread is None else scope.with_thread(thread), key=memory, source=source)
+        loop = await self._ready()
+        return await call_on(
+            loop,
+            self._forgetter().forget(target, include_threads=include_threads, is_dry_run=dry_run, timeout_s=timeout_s),
+        )
+
     # Below here everything runs on the loop that owns the resources.
+
+    def _forgetter(self) -> Forgetter:
+        return Forgetter(
+            store=self._kept().store,
+            checkpointer=cast("BaseCheckpointSaver[Any]", self._runner.threaded.checkpointer),
+            runs=self._runner,
+            worker=self._runner.worker,
+            queries=self._queries,
+        )
 
     def _kept(self) -> Kept:
         if self._memories is None:
@@ -301,7 +356,7 @@ class AgentGraph:
         settings = self.settings
         models = ModelPool(settings, progress=self._progress)
         resources.push_async_callback(models.aclose)
-        embeddings = await self._embedder() if settings.enable_memory or self._tools else None
+        embeddings = self._queries = await self._embedder() if settings.enable_memory or self._tools else None
         self._memories = await self._memory_store(embeddings, pool, resources)
         checkpointer, outbox, worker = self._checkpointer, None, None
         if checkpointer is None:
@@ -336,7 +391,7 @@ class AgentGraph:
             runner.spawn(asyncio.to_thread(_warm_up, embeddings))
         return runner
 
-    async def _embedder(self) -> Embeddings | None:
+    async def _embedder(self) -> CachedEmbeddings | None:
         """Open the embedder; without one named or installed, memories are found by their words alone."""
         spec = self._embeddings or self.settings.embedding_model or default_embedding_model()
         return None if spec is None else await asyncio.to_thread(load_embeddings, spec, settings=self.settings)

@@ -21,6 +21,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, PutOp, SearchItem, Sear
 
 from agentgraph._sync import call_on, iterate_on
 from agentgraph.errors import ConfigurationError, InvalidInputError, NotFoundError
+from agentgraph.memory.kept import own_leaves, places_of, superseded_by, tombstone_leaves, walk_memories
 from agentgraph.memory.recall import find, place_in_time
 from agentgraph.memory.record import Kind, Recalled, WindowSpan, span_of, time_key
 from agentgraph.memory.stored import Memory, Namespace, memory_from, new_value, when_of
@@ -31,11 +32,10 @@ from agentgraph.scope import Scope, history_namespace
 from agentgraph.stores.walk import WalkableStore
 from agentgraph.temporal import resolve
 
-__all__ = ["Kept", "Memories", "TimelineEntry"]
+__all__ = ["Kept", "Memories", "TimelineEntry", "scope_of"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_PAGE: Final = 1_000
 _MOST_LISTED: Final = 10_000
 _OF_ITS_TIME: Final = {"mention", "granularity", "time_text", "first_recorded_at"}
 Listed = list[Memory]  # within the class `list` is a method
@@ -151,7 +151,7 @@ class Memories:
         if not (0 <= limit <= _MOST_LISTED and offset >= 0):
             raise InvalidInputError(f"limit {limit} is 0 to {_MOST_LISTED}, offset {offset} 0 or more", param="limit")
         condition = None if kind is None else {"kind": kind}
-        places = places_of(_scope(tenant, user, session), include_superseded=include_superseded)
+        places = places_of(scope_of(tenant, user, session), include_superseded=include_superseded)
         searches = [SearchOp(place, filter=condition, limit=limit + offset, refresh_ttl=False) for place in places]
         found = cast("list[list[SearchItem]]", await self._kept().store.abatch(searches))
         newest = sorted(chain.from_iterable(found), key=lambda item: item.updated_at, reverse=True)
@@ -182,7 +182,7 @@ class Memories:
             top_k: How many to keep.
             as_of: Read what was known at that moment: what was corrected since counts, what was learned since does not.
         """
-        kept, scope = self._kept(), _scope(tenant, user, session)
+        kept, scope = self._kept(), scope_of(tenant, user, session)
         return await recall(
             kept.store,
             scope.read_namespaces(include_global=kept.include_global)
@@ -197,12 +197,12 @@ class Memories:
     @_there
     async def get(self, key: str, *, tenant: str, user: str | None = None, session: str | None = None) -> Memory:
         """Return the memory or note of this key that belongs to exactly this scope."""
-        return await self._find(key, _scope(tenant, user, session))
+        return await self._find(key, scope_of(tenant, user, session))
 
     @_there
     async def history(self, key: str, *, tenant: str, user: str | None = None, session: str | None = None) -> Listed:
         """Return what a memory superseded, and what that had superseded, the latest first."""
-        return await self._superseded_by(await self._find(key, _scope(tenant, user, session)))
+        return await superseded_by(self._kept().store, [await self._find(key, scope_of(tenant, user, session))])
 
     @_there
     async def timeline(
@@ -224,12 +224,13 @@ class Memories:
             "start": None if start is None else time_key(start, open_side="start"),
             "end": None if end is None else time_key(end, open_side="end"),
         }
-        places, store = places_of(_scope(tenant, user, session)), self._kept().store
+        places, store = places_of(scope_of(tenant, user, session)), self._kept().store
         if isinstance(store, WalkableStore):
             memories = self._living(await store.aline_up(places, **bounds, limit=limit))
         else:
-            pages = [memory async for memory in self._walk(places) if _overlaps(memory, start, end)]
-            memories = heapq.nsmallest(limit, pages, key=_place_in_time)
+            living = [memory async for memory in walk_memories(store, places) if not self._has_ended(memory)]
+            within = (memory for memory in living if _overlaps(memory, start, end))
+            memories = heapq.nsmallest(limit, within, key=_place_in_time)
         return [
             TimelineEntry(memory=memory, at=at, clock="recorded" if memory.event is None else "event")
             for memory in memories
@@ -267,7 +268,7 @@ class Memories:
             ttl_minutes: How long it lives; `None` for ever.
             source: Where it comes from: `{"thread", "message_id", "import"}`, each where there is one.
         """
-        kept, leaf = self._kept(), _scope(tenant, user, session).write_namespace
+        kept, leaf = self._kept(), scope_of(tenant, user, session).write_namespace
         value = new_value(
             text,
             kind=kind,
@@ -303,7 +304,7 @@ class Memories:
             timezone: IANA name of the speaker's zone.
             ttl_minutes: How long it lives; `None` for ever.
         """
-        kept, scope = self._kept(), _scope(tenant, user, None)
+        kept, scope = self._kept(), scope_of(tenant, user, None)
         if scope.session is not None:
             raise InvalidInputError("notes belong to a tenant or a user; add a memory to a session", param="session")
         value = new_value(
@@ -340,7 +341,7 @@ class Memories:
             timezone: IANA name of the speaker's zone; by default the memory's.
         """
         kept = self._kept()
-        known = await self._find(key, _scope(tenant, user, session))
+        known = await self._find(key, scope_of(tenant, user, session))
         said_at = said_at or kept.clock()
         new = new_value(
             text,
@@ -371,15 +372,15 @@ class Memories:
         """Give a memory an end, in minutes or at a moment; neither of them lets it live for ever."""
         if ttl_minutes is not None and at is not None:
             raise InvalidInputError("give either ttl_minutes or at, not both", param="at")
-        known = await self._find(key, _scope(tenant, user, session))
+        known = await self._find(key, scope_of(tenant, user, session))
         ends = self._in(ttl_minutes) if at is None else at
         return await self._write(known.namespace, key, known.value, expires_at=ends)
 
     @_there
     async def delete(self, key: str, *, tenant: str, user: str | None = None, session: str | None = None) -> None:
         """Delete a memory and what it superseded. It can be learned again: `AgentGraph.forget` is for good."""
-        known = await self._find(key, _scope(tenant, user, session))
-        gone = [known, *await self._superseded_by(known)]
+        known = await self._find(key, scope_of(tenant, user, session))
+        gone = [known, *await superseded_by(self._kept().store, [known])]
         await self._kept().store.abatch([PutOp(memory.namespace, memory.key, None) for memory in gone])
 
     # In bulk
@@ -391,12 +392,15 @@ class Memories:
 
         `import_rows` reads them back, in any tenant.
         """
-        scope = _scope(tenant, user, session)
+        scope = scope_of(tenant, user, session)
         loop = await self._ready()
-        memories = iterate_on(loop, lambda: self._walk(places_of(scope, include_superseded=True)))
+        memories = iterate_on(
+            loop, lambda: walk_memories(self._kept().store, places_of(scope, include_superseded=True))
+        )
         async with aclosing(memories):
             async for memory in memories:
-                yield memory.as_record()
+                if not self._has_ended(memory):
+                    yield memory.as_record()
 
     @_there
     async def import_rows(
@@ -430,7 +434,7 @@ class Memories:
         return await import_rows(
             kept.store,
             rows,
-            scope=_scope(tenant, user, session),
+            scope=scope_of(tenant, user, session),
             zone=timezone or kept.zone,
             now=kept.clock(),
             name=name,
@@ -450,35 +454,12 @@ class Memories:
             raise NotFoundError(f"{whose} has no memory {key!r}", code="memory_not_found")
         return found[0]
 
-    async def _superseded_by(self, memory: Memory) -> Listed:
-        found: dict[str, Memory] = {}
-        wanted, leaf = [memory.key], history_namespace(memory.namespace)
-        while wanted:
-            searches = [SearchOp(leaf, filter={"superseded_by": key}, limit=_PAGE, refresh_ttl=False) for key in wanted]
-            pages = cast("list[list[SearchItem]]", await self._kept().store.abatch(searches))
-            fresh = [item for item in chain.from_iterable(pages) if item.key not in found]
-            found |= {item.key: memory_from(item) for item in fresh}
-            wanted = [item.key for item in fresh]
-        return sorted(found.values(), key=lambda known: str(known.value.get("valid_until")), reverse=True)
-
-    async def _walk(self, places: Sequence[Namespace]) -> AsyncGenerator[Memory, None]:
-        store = self._kept().store
-        for place in places:
-            after: int | None = 0
-            while after is not None:
-                if isinstance(store, WalkableStore):
-                    items, after = await store.awalk(place, after=after, limit=_PAGE)
-                else:
-                    items = list(await store.asearch(place, limit=_PAGE, offset=after))
-                    after = after + _PAGE if len(items) == _PAGE else None
-                for memory in self._living(items):
-                    yield memory
-
     async def _write(
         self, leaf: Namespace, key: str, value: Mapping[str, Any], *, expires_at: datetime | None
     ) -> Memory:
         store = self._kept().store
-        await lift(store, leaf, [digest_of(str(value["text"]), leaf)])
+        for place in tombstone_leaves(leaf):
+            await lift(store, place, [digest_of(str(value["text"]), place)])
         await store.abatch([self._put(leaf, key, value, expires_at)])
         (item,) = cast("list[Item | None]", await store.abatch([GetOp(leaf, key, refresh_ttl=False)]))
         if item is None:
@@ -504,9 +485,11 @@ class Memories:
         return self._kept().clock() + timedelta(minutes=minutes)
 
     def _living(self, items: Iterable[Item]) -> Listed:
-        now = self._kept().clock()
         memories = [memory_from(item) for item in items]
-        return [memory for memory in memories if memory.expires_at is None or memory.expires_at > now]
+        return [memory for memory in memories if not self._has_ended(memory)]
+
+    def _has_ended(self, memory: Memory) -> bool:
+        return memory.expires_at is not None and memory.expires_at <= self._kept().clock()
 
 
 def _overlaps(memory: Memory, start: datetime | None, end: datetime | None) -> bool:
@@ -521,22 +504,8 @@ def _place_in_time(memory: Memory) -> str:
     return str(memory.value["recorded_at" if memory.event is None else "time_start"])
 
 
-def own_leaves(scope: Scope) -> list[Namespace]:
-    """Return the leaves whose memories are exactly this scope's: no wider one's."""
-    return [scope.write_namespace] if scope.session is not None else [scope.write_namespace, scope.notes_namespace]
-
-
-def places_of(scope: Scope, *, include_superseded: bool = False) -> list[Namespace]:
-    """Return the prefixes below which a scope's memories are listed; a tenant alone is all users and sessions."""
-    places = own_leaves(scope)
-    if scope.user is None and scope.session is None:
-        places = [place[:2] for place in places]
-    if include_superseded:
-        places += [history_namespace(places[0])]
-    return places
-
-
-def _scope(tenant: str, user: str | None, session: str | None) -> Scope:
+def scope_of(tenant: str, user: str | None, session: str | None) -> Scope:
+    """Return the scope that `tenant` (or `tenant:session`), `user` and `session` name."""
     scope = Scope.parse(tenant, user=user)
     if session is None:
         return scope

@@ -17,7 +17,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, PutOp
 from agentgraph.memory.record import time_key
 from agentgraph.scope import ledger_namespace
 
-__all__ = ["digest_of", "digest_of_message", "entomb", "forgotten", "lift"]
+__all__ = ["digest_of", "digest_of_message", "entomb", "forgotten", "is_tombstone", "lift"]
 
 Namespace = tuple[str, ...]
 _PREFIX: Final = "forgotten-"  # the ledger leaf also notes what was learned, under keys of its own
@@ -69,6 +69,11 @@ async def lift(store: BaseStore, leaf: Namespace, digests: Iterable[str]) -> Non
     """Take tombstones away: somebody has written the memory anew, and means it."""
     for some in _batches(await forgotten(store, leaf, digests)):
         await store.abatch([PutOp(ledger_namespace(leaf), _PREFIX + digest, None) for digest in some])
+
+
+def is_tombstone(key: str) -> bool:
+    """Say whether `key`, of an item in a ledger's leaf, is a tombstone's."""
+    return key.startswith(_PREFIX)
 
 
 def _digest(kind: str, what: str, leaf: Sequence[str]) -> str:

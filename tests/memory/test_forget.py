@@ -1,0 +1,327 @@
+"""`app.forget`: nothing of it is left on disk, and nothing brings it back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
+
+from agentgraph import AgentGraph
+from agentgraph.errors import InvalidInputError, StoreUnavailableError
+from agentgraph.stores.vectors import pack
+from agentgraph.testing import FrozenClock, HashEmbeddings
+
+OpenApp = Callable[..., Any]
+SAID = "I bought a violin from Xylander last week."
+OTHER = "My sister is called Wilhelmina."
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    return tmp_path / "tenants"
+
+
+@pytest.fixture
+async def app(open_app: OpenApp) -> AgentGraph:
+    opened, _ = await open_app(lambda messages, tools: "Very well.")
+    return opened
+
+
+def traces(storage: Path, *needles: str | bytes) -> list[str]:
+    """Return the files that hold a needle, as text, as JSON or (bytes) as it is; journals and free pages included."""
+    wanted = [needle for each in needles for needle in ([each] if isinstance(each, bytes) else _spellings(each))]
+    files = [path for path in storage.rglob("*") if path.is_file()]
+    assert files or not storage.exists()
+    return [path.name for path in files if any(needle in path.read_bytes() for needle in wanted)]
+
+
+def _spellings(text: str) -> Iterable[bytes]:
+    return {text.encode(), text.lower().encode(), json.dumps(text).encode(), text.encode("utf-16-le")}
+
+
+def vector_of(text: str) -> bytes:
+    (vector,) = pack([HashEmbeddings().embed_query(text)])
+    return vector
+
+
+async def conversation(app: AgentGraph, *, user: str | None = "ann") -> str:
+    """Say one thing on a thread, another besides, and ask for both on a second; return the first's key."""
+    await app.run(SAID, tenant="acme", user=user, thread="t1")
+    await app.run(OTHER, tenant="acme", user=user, thread="t3")
+    await app.settled()
+    asked = await app.run("What did I buy last week from Xyl?", tenant="acme", user=user, thread="t2")
+    assert SAID in [memory["text"] for memory in asked.memories]
+    await app.settled()
+    (memory,) = [each for each in await app.memories.list(tenant="acme", user=user) if each.text == SAID]
+    return memory.key
+
+
+# No trace
+
+
+async def test_a_memory_with_its_threads_leaves_no_trace_in_any_file(app: AgentGraph, storage: Path) -> None:
+    key = await conversation(app)
+    assert traces(storage, SAID)
+    assert traces(storage, vector_of(SAID))
+
+    receipt = await app.forget(tenant="acme", user="ann", memory=key, include_threads=True)
+
+    assert traces(storage, SAID, "Xylander", vector_of(SAID)) == []
+    assert traces(storage, OTHER)
+    assert traces(storage, vector_of(OTHER))
+    assert [(removed.place, removed.kind) for removed in receipt.removed] == [
+        ("memory/user/ann", "episode"),
+        ("threads", "recalled"),
+        ("threads", "thread"),
+    ]
+    assert receipt.kept_threads == ()
+    assert receipt.unfinished_runs == 0
+    assert await app.history(tenant="acme", thread="t1") == []
+    asked, _ = await app.history(tenant="acme", thread="t2")
+    assert str(asked.text).startswith("What did I buy")
+    await app.run("Go on.", tenant="acme", user="ann", thread="t2")
+    assert len(await app.history(tenant="acme", thread="t2")) == 4
+
+
+async def test_without_its_threads_the_receipt_names_the_conversation(app: AgentGraph, storage: Path) -> None:
+    key = await conversation(app)
+    receipt = await app.forget(tenant="acme", user="ann", memory=key)
+    assert receipt.kept_threads == ("acme/thread/t1",)
+    assert traces(storage, SAID) == ["threads.db"]
+    assert [m.text for m in await app.history(tenant="acme", thread="t1")] == [SAID, "Very well."]
+    found = await app.memories.search("violin from Xylander", tenant="acme", user="ann")
+    assert SAID not in [memory["text"] for memory in [*found.kept, *found.left_out]]
+
+
+async def test_a_thread_that_repeats_it_word_for_word_is_named_and_goes_along(open_app: OpenApp, storage: Path) -> None:
+    def answer(messages: list[Any], tools: Any) -> str:
+        return f"You said: {SAID}" if "from Xyl?" in str(messages) else "Very well."
+
+    app, _ = await open_app(answer)
+    key = await conversation(app)
+    plan = await app.forget(tenant="acme", user="ann", memory=key, dry_run=True)
+    assert plan.kept_threads == ("acme/thread/t1", "acme/thread/t2")
+    await app.forget(tenant="acme", user="ann", memory=key, include_threads=True)
+    assert traces(storage, SAID, "Xylander") == []
+    assert len(await app.history(tenant="acme", thread="t3")) == 2
+
+
+async def test_many_turns_later_no_page_holds_it(app: AgentGraph, storage: Path) -> None:
+    key = await conversation(app)
+    for number in range(25):
+        await app.run(f"What did I buy from Xyl last week, {number}?", tenant="acme", user="ann", thread="t2")
+        await app.memories.add(f"Filler {number}. " + "words " * 300, tenant="acme", user="ann")
+    history = [str(message.text) for message in await app.history(tenant="acme", thread="t2")]
+    await app.memories.update(key, "I bought a violin from Quentin last week.", tenant="acme", user="ann")
+    await app.forget(tenant="acme", user="ann", memory=key, include_threads=True)
+    assert traces(storage, SAID, "Xylander", "Quentin", vector_of(SAID)) == []
+    assert [str(message.text) for message in await app.history(tenant="acme", thread="t2")] == history
+
+
+async def test_a_tenant_leaves_nothing_at_all_and_can_begin_anew(app: AgentGraph, storage: Path) -> None:
+    await conversation(app)
+    await app.run(SAID, tenant="globex", thread="t1")
+    await app.settled()
+    receipt = await app.forget(tenant="acme")
+    assert not (storage / "acme").exists()
+    assert receipt.count >= 5
+    assert await app.memories.list(tenant="acme") == []
+    assert await app.history(tenant="acme", thread="t1") == []
+    assert len(await app.memories.list(tenant="globex")) == 1
+    await conversation(app)
+
+
+async def test_a_user_goes_with_notes_history_and_ledger_and_no_other_user(app: AgentGraph, storage: Path) -> None:
+    key = await conversation(app)
+    await app.memories.update(key, "I bought a violin from Quentin.", tenant="acme", user="ann")
+    await app.memories.put("door", "Ann's door sticks terribly.", tenant="acme", user="ann")
+    await app.memories.add("The key of the safe is 17.", tenant="acme", user="ann", ttl_minutes=5)
+    await app.memories.add("Bob likes rye bread a lot.", tenant="acme", user="bob")
+    receipt = await app.forget(tenant="acme", user="ann", include_threads=True)
+    assert traces(storage, "Xylander", "Quentin", "sticks", "Wilhelmina", "safe is 17", vector_of(SAID)) == []
+    assert [memory.text for memory in await app.memories.list(tenant="acme")] == ["Bob likes rye bread a lot."]
+    assert {removed.place for removed in receipt.removed} >= {"memory/user/ann", "notes/user/ann", "threads"}
+    assert receipt.tombstones >= 4
+    assert "learned in them" in receipt.remarks[0]
+
+
+async def test_a_session_goes_with_its_conversation(app: AgentGraph, storage: Path) -> None:
+    await app.run(SAID, tenant="acme:visit")
+    await app.run(OTHER, tenant="acme", thread="t1")
+    await app.settled()
+    await app.forget(tenant="acme:visit")
+    assert traces(storage, SAID, "Xylander") == []
+    assert traces(storage, OTHER)
+
+
+async def test_a_thread_goes_with_what_was_learned_in_it(app: AgentGraph, storage: Path) -> None:
+    await conversation(app)
+    await app.forget(tenant="acme", thread="t1")
+    assert traces(storage, SAID, "Xylander") == []
+    assert [memory.text for memory in await app.memories.list(tenant="acme")] == [OTHER]
+
+
+async def test_a_source_is_a_message_a_thread_or_an_import(app: AgentGraph) -> None:
+    rows = [{"text": f"Imported fact {number}.", "thread": "old"} for number in range(3)]
+    await app.memories.import_rows(rows, tenant="acme", user="ann", name="old.jsonl")
+    key = await conversation(app)
+    message_id = (await app.memories.get(key, tenant="acme", user="ann")).source["message_id"]
+
+    async def planned(source: str | None) -> int:
+        plan = await app.forget(tenant="acme", source=source, dry_run=True)
+        return sum(removed.count for removed in plan.removed if removed.place == "memory/user/ann")
+
+    assert [await planned(source) for source in ("old.jsonl", "old", "t3", message_id, "x")] == [3, 3, 1, 1, 0]
+    await app.forget(tenant="acme", source="old.jsonl")
+    assert {memory.text for memory in await app.memories.list(tenant="acme")} == {SAID, OTHER}
+    again = await app.memories.import_rows(rows, tenant="acme", user="ann", name="old.jsonl")
+    assert (again.added, again.forgotten) == (0, 3)
+
+
+async def test_what_everybody_read_from_global_memory_is_forgotten_everywhere(open_app: OpenApp, storage: Path) -> None:
+    app, _ = await open_app(lambda messages, tools: "Very well.", enable_global_memory=True)
+    key = (await app.memories.add("The office in Xanadu closes at six.", tenant="_global")).key
+    await app.run("When does the office in Xanadu close?", tenant="acme", thread="t1")
+    await app.settled()
+    assert traces(storage / "acme", "The office in Xanadu closes at six.")
+    await app.forget(tenant="_global", memory=key)
+    assert traces(storage, "The office in Xanadu closes at six.") == []
+
+
+# Plans
+
+
+async def test_a_plan_changes_nothing_and_holds_no_text(app: AgentGraph, storage: Path) -> None:
+    key = await conversation(app)
+    plan = await app.forget(tenant="acme", user="ann", include_threads=True, dry_run=True)
+    assert plan.is_dry_run
+    assert "Xylander" not in json.dumps(plan.as_record())
+    assert key in json.dumps(plan.as_record())
+    assert len(await app.memories.list(tenant="acme")) == 2
+    receipt = await app.forget(tenant="acme", user="ann", include_threads=True)
+    assert [(r.place, r.kind, r.count) for r in plan.removed if r.place != "threads"] == [
+        (r.place, r.kind, r.count) for r in receipt.removed if r.place != "threads"
+    ]
+    assert plan.tombstones == 0
+
+
+async def test_forgetting_twice_is_harmless(app: AgentGraph) -> None:
+    key = await conversation(app)
+    await app.forget(tenant="acme", user="ann", memory=key)
+    assert (await app.forget(tenant="acme", user="ann", memory=key)).count == 0
+    assert (await app.forget(tenant="nobody")).count == 0
+
+
+async def test_one_target_at_a_time(app: AgentGraph) -> None:
+    with pytest.raises(InvalidInputError, match="at a time"):
+        await app.forget(tenant="acme", memory="a", source="b")
+    with pytest.raises(InvalidInputError, match="at a time"):
+        await app.forget(tenant="acme", memory="a", thread="b")
+
+
+# Nothing brings it back
+
+
+async def test_what_was_forgotten_is_not_learned_from_a_resend(app: AgentGraph, clock: FrozenClock) -> None:
+    key = await conversation(app)
+    await app.forget(tenant="acme", user="ann", memory=key, include_threads=True)
+    clock.move_to(clock().replace(day=20))
+    await app.run(SAID, tenant="acme", user="ann", thread="t9")
+    await app.settled()
+    assert [memory.text for memory in await app.memories.list(tenant="acme", user="ann")] == [OTHER]
+
+
+async def test_a_caller_who_adds_it_again_means_it(app: AgentGraph) -> None:
+    key = await conversation(app)
+    await app.forget(tenant="acme", user="ann", memory=key)
+    await app.memories.add(SAID, tenant="acme", user="ann")
+    assert len(await app.memories.list(tenant="acme", user="ann")) == 2
+
+
+async def test_what_is_still_owed_is_struck_off(open_app: OpenApp, storage: Path) -> None:
+    app, _ = await open_app(lambda messages, tools: "Very well.")
+    owed = {
+        "namespace": ["acme", "memory", "user", "ann"],
+        "message_id": "m1",
+        "thread": "acme/thread/t1",
+        "run_id": "r1",
+        "text": SAID,
+        "speaker": "user",
+        "said_at": "2026-03-02T12:00:00+00:00",
+        "zone": "UTC",
+    }
+    await app.settled()  # an app that opens looks for debts
+    outbox = app._runner.outbox
+    await outbox.owe("acme", [owed, {**owed, "run_id": "r2", "namespace": ["acme", "memory", "user", "bob"]}])
+    receipt = await app.forget(tenant="acme", user="ann")
+    assert [(r.place, r.kind, r.ids) for r in receipt.removed] == [("outbox", "message", ("m1",))]
+    assert [item["namespace"][-1] for _, item in await outbox.owed("acme")] == ["bob"]
+
+
+async def test_a_run_under_way_does_not_bring_it_back(open_app: OpenApp, storage: Path) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    app, model = await open_app(lambda messages, tools: "Very well.")
+    key = await conversation(app)
+    answer = model._agenerate
+
+    async def slowly(*args: Any, **kwargs: Any) -> Any:
+        entered.set()
+        await leave.wait()
+        return await answer(*args, **kwargs)
+
+    object.__setattr__(model, "_agenerate", slowly)
+    asking = asyncio.create_task(app.run("What did I buy from Xyl last week?", tenant="acme", user="ann", thread="t5"))
+    await entered.wait()
+    forgetting = asyncio.create_task(app.forget(tenant="acme", user="ann", memory=key, include_threads=True))
+    await asyncio.sleep(0.1)
+    assert not forgetting.done()
+    leave.set()
+    await asking
+    receipt = await forgetting
+    assert receipt.unfinished_runs == 0
+    assert traces(storage, SAID, "Xylander") == []
+
+
+async def test_a_run_that_does_not_end_is_counted(open_app: OpenApp) -> None:
+    app, model = await open_app(lambda messages, tools: "Very well.")
+    key = await conversation(app)
+    entered, leave = asyncio.Event(), asyncio.Event()
+    answer = model._agenerate
+
+    async def slowly(*args: Any, **kwargs: Any) -> Any:
+        entered.set()
+        await leave.wait()
+        return await answer(*args, **kwargs)
+
+    object.__setattr__(model, "_agenerate", slowly)
+    asking = asyncio.create_task(app.run("Hello there.", tenant="acme", user="ann", thread="t1"))
+    await entered.wait()
+    receipt = await app.forget(tenant="acme", user="ann", memory=key, timeout_s=0.05)
+    assert receipt.unfinished_runs == 1
+    with pytest.raises(StoreUnavailableError, match="busy"):
+        await app.forget(tenant="acme", thread="t1", timeout_s=0.05)
+    leave.set()
+    await asking
+
+
+# Other stores
+
+
+async def test_other_stores_forget_what_they_can_and_say_what_not(open_app: OpenApp) -> None:
+    app, _ = await open_app(lambda messages, tools: "Very well.", store=InMemoryStore(), checkpointer=InMemorySaver())
+    key = (await app.memories.add(SAID, tenant="acme", user="ann")).key
+    await app.memories.update(key, "I bought none.", tenant="acme", user="ann")
+    receipt = await app.forget(tenant="acme", user="ann", memory=key)
+    assert await app.memories.list(tenant="acme", include_superseded=True) == []
+    assert any("cannot be scrubbed" in remark for remark in receipt.remarks)
+    assert any("cannot be searched" in remark for remark in receipt.remarks)
+    await app.memories.add(SAID, tenant="acme", user="ann")
+    await app.forget(tenant="acme")
+    assert await app.memories.list(tenant="acme") == []
