@@ -258,6 +258,9 @@ def _edge(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "end of March", "early next week", "rest of the day", "all week"."""
     name, last = tokens[0].value, tokens[-1]
     has_of = tokens[0].text.split()[-1] in {"of", "in"}
+    if last.kind == "unit" and name == "rest" and last.text.endswith("s"):
+        # "Rest days".
+        return None
     if last.kind == "unit" and not has_of and name not in {"all", "rest"} and last.value not in CALENDAR_UNITS:
         return None
     if last.kind == "year" and not has_of and name not in {"middle", "start", "end"}:
@@ -367,9 +370,13 @@ def _holiday_weekend(tokens: Sequence[Token], clock: Clock) -> Made:
 def _season_alone(tokens: Sequence[Token], clock: Clock) -> Made:
     """Read "in the summer": the one now or next, or the last one in a text about the past."""
     token = tokens[-1]
-    if tokens[0].text in {"for", "at", "on"} and not token.is_definite:
+    if tokens[0].text in _PURPOSE and not token.is_definite:
         return None
     return pick_season(token.value, 0, clock)
+
+
+# "For the winter" is a time, "for your winter reading" and "at the Summer Market" are none.
+_PURPOSE: Final = frozenset({"for", "at", "on"})
 
 
 def _for_the(tokens: Sequence[Token], clock: Clock) -> Made:
@@ -431,6 +438,7 @@ ANCHORED_RULES: Final = (
     Rule.of("duration (from|after) now", _before_now),
     Rule.of("duration before dot? (?!.)", _before_now),
     Rule.of("(month|holiday) when", _date_in_year),
-    Rule.of("in season", _season_alone),
+    Rule.of("in season (?!(other|part))", _season_alone),
+    Rule.of("in season", lambda tokens, clock: None if tokens[0].text in _PURPOSE else _season_alone(tokens, clock)),
     Rule.of("in unit", _for_the),
 )

@@ -256,6 +256,12 @@ def _week_number(tokens: Sequence[Token], clock: Clock) -> Made:
     return "when", Interval(start=start, end=start + timedelta(days=7), grain="week")
 
 
+def _later_week_number(tokens: Sequence[Token], clock: Clock) -> Made:
+    """Read "week 31"; a low number with no preposition counts the weeks of a plan ("Week 1: read the brief")."""
+    return _week_number(tokens, clock) if isinstance(tokens[1].value, int) and tokens[1].value > _PLAN_WEEKS else None
+
+
+_PLAN_WEEKS: Final = 8
 _WEEK: Final = frozenset({"week", "wk", "woche", "semaine", "semana"})
 
 
@@ -341,7 +347,8 @@ DATE_RULES: Final = (
     Rule.of("season (of|comma|in)? year", _season_year),
     Rule.of("year season", _season_year),
     Rule.of("unit number (of|comma|in) year", _week_number),
-    Rule.of("unit number", _week_number),
+    Rule.of("(?<=(in|from|between|to|and|until|since|before|after|dash|comparison)) unit number", _week_number),
+    Rule.of("unit number", _later_week_number),
     Rule.of("(year_word|unit) of? year", _explicit_year),
     Rule.of("year_word (number|glued_number)", _fiscal),
     Rule.of("in? year era", _explicit_year),

@@ -66,9 +66,9 @@ def shift_units(tokens: Sequence[Token], clock: Clock) -> Made:
     count = token_of(tokens, "number").value
     unit: Unit = next(token.value for token in tokens if token.kind in {"unit", "short_unit"})
     step = next(token.value for token in tokens if token.kind in STEPS)
-    is_singular = not tokens[-1].text.endswith("s") and count != 1
+    is_singular = not tokens[-1].text.endswith("s")
     if tokens[0].kind == "number" and (step == 0 or (is_singular and tokens[1].kind == "shift")):
-        # "only 3 next week" counts people, "3 next weeks" weeks.
+        # "Only 3 next week" and "I tried one last week" count other things, "3 next weeks" weeks.
         return None
     parts: list[tuple[float, Unit]] = [(count, unit)]
     return _rolling(parts, step, clock)
@@ -198,6 +198,7 @@ def _season_step(tokens: Sequence[Token], clock: Clock) -> Made:
 
 UNIT_RULES: Final = (
     Rule.of("habit weekday ((comma|and){1,2} weekday){0,6}", _habitual),
+    Rule.of("habit (unit|part|month)", _habitual),
     Rule.of("relative_day", _relative_day),
     Rule.of("period (number|unit)", _period_weekday),
     Rule.of("period", _period),

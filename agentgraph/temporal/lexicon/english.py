@@ -95,7 +95,7 @@ WORDS: Final[Words] = {
     "weekday": {
         0: "monday|mon",
         1: "tuesday|tue|tues",
-        2: "wednesday|wed|weds|wednesdays|wendesday",
+        2: "wednesday|wed|weds|wendesday",
         3: "thursday|thu|thur|thurs",
         4: "friday|fri",
         5: "saturday|sat",

@@ -109,6 +109,7 @@ WORDS: Final[Words] = {
         20: "vinte",
         30: "trinta",
     },
+    "other": {0: "rio de janeiro"},
     "the": {0: "o|a|os|as"},
     "of": {0: "de|do|da"},
     "in": {0: "em|no|na|nos|nas|durante|dentro de|daqui a|às"},
