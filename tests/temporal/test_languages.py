@@ -231,3 +231,22 @@ def test_an_everyday_phrase_is_understood(language: str, text: str, expected: st
     for locale in ("en", language):
         (window,) = resolve(text, now=NOW, locale=locale)
         assert window.describe() == expected
+
+
+_QUIET = {
+    "es": "la segunda vez|el fin de la historia|tengo tres hijos|página 12|este libro|Julio es mi hermano",
+    "fr": "un jour peut-être|la fin du film|le premier ministre|Mars attaque|avant de partir",
+    "pt": "a segunda vez|na segunda vez|quarta divisão|a sexta sinfonia|tenho três filhos|um dia destes",
+    "nl": "het begin van het boek|hij is acht jaar oud|voor het huis|de tweede keer|over de brug",
+    "de": "der Tag der Freude|er ist acht Jahre alt|vor dem Haus|ein Paar Schuhe|die zweite Wahl",
+    "zh": "人民日报|三个苹果|第一次|天气很好|上海很大|前面和后面",
+    "ja": "日本語|月がきれい|一番|前に進む|分かりました|時間がない",
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [(language, text) for language, texts in _QUIET.items() for text in texts.split("|")]
+)
+def test_a_look_alike_names_no_time(language: str, text: str) -> None:
+    for locale in ("en", language):
+        assert resolve(text, now=NOW, locale=locale) == []

@@ -109,7 +109,7 @@ WORDS: Final[Words] = {
         20: "vinte",
         30: "trinta",
     },
-    "other": {0: "rio de janeiro"},
+    "other": {0: "rio de janeiro|segunda vez|segunda mão|quarta vez|quinta vez|sexta vez"},
     "the": {0: "o|a|os|as"},
     "of": {0: "de|do|da"},
     "in": {0: "em|no|na|nos|nas|durante|dentro de|daqui a|às"},
@@ -137,7 +137,8 @@ CUES: Final = (
 )
 PAST: Final = "aconteceu comi comprei comprou disse era estive falamos fez fiz fizemos foi fui vi"
 FUTURE: Final = "farei quero será vai vamos vou"
-EVERYDAY: Final = "domingo"
+# The ordinals double as weekdays ("a sexta sinfonia"): alone they name none.
+EVERYDAY: Final = "domingo segunda quarta quinta sexta"
 WEAK: Final = (
     "este|esta|hora|horas|dia|dias|mes|ano|anos|minuto|tarde|noite|um|uma|uns|tres|o|a|os|as|de|do|da|em|no|na|nos|"
     "nas|e|ao|faz|natal|segunda|terça|quarta|quinta|sexta|passado|passada|anterior|seguinte|desde|entre|dez|onze|"
