@@ -39,12 +39,12 @@ from agentgraph.errors import InvalidInputError, StoreError
 from agentgraph.scope import tenant_directory
 from agentgraph.stores.filters import checked_filter
 from agentgraph.stores.hybrid import RankedItem
-from agentgraph.stores.lexical import count_terms, term_ids
+from agentgraph.stores.lexical import count_terms, query_terms
 from agentgraph.stores.open_tenants import OpenTenants
 from agentgraph.stores.sqlite import Sync
 from agentgraph.stores.tenant_items import ItemRow, NewEntry, NewItem, StoreStats, TenantItems, Where, search
 from agentgraph.stores.tenant_walk import line_up, walk
-from agentgraph.stores.values import TIME_FIELDS, check_label, encode_value, normalised, readable, texts_of
+from agentgraph.stores.values import TIME_FIELDS, check_label, encode_value, normalised, readable, sequence_of, texts_of
 from agentgraph.stores.vectors import Vector, pack, unit
 
 __all__ = ["FaissStore", "StoreStats"]
@@ -190,7 +190,8 @@ class FaissStore(BaseStore):
         wheres = {tenant: Where(leaves, is_prefix=False) for tenant, leaves in sorted(by_tenant.items())}
         found = await self._ranked(wheres, query, checked_filter(filter), limit, 0, query_vector)
         return [
-            RankedItem(item=_as_item(row), dense=hit.dense, lexical=hit.lexical, fused=hit.fused) for row, hit in found
+            RankedItem(item=_as_item(row), dense=hit.dense, lexical=hit.lexical, context=hit.context, fused=hit.fused)
+            for row, hit in found
         ]
 
     async def sweep(self, tenant: str | None = None) -> int:
@@ -340,7 +341,7 @@ class FaissStore(BaseStore):
             vector = await self._query_vector(text, [items for items, _ in tenants], query_vector)
             found = await self._tenants.read(
                 [items for items, _ in tenants],
-                lambda: search(tenants, condition, terms=term_ids(text), vector=vector, limit=limit, offset=offset),
+                lambda: search(tenants, condition, terms=query_terms(text), vector=vector, limit=limit, offset=offset),
             )
             if refresh_ttl:
                 for home, (items, _) in enumerate(tenants):
@@ -405,6 +406,7 @@ class FaissStore(BaseStore):
             times=tuple(field if isinstance(field := value.get(name), str) else None for name in TIME_FIELDS),
             ttl=_checked_ttl(op.ttl),
             paths=None if op.index is None else json.dumps(list(paths)),
+            sequence=sequence_of(value),
         )
         return item, texts_of(value, paths)
 
@@ -465,6 +467,7 @@ def _with_entries(
             times=item.times,
             ttl=item.ttl,
             paths=item.paths,
+            sequence=item.sequence,
             entries=[NewEntry(vectors[text], count_terms(text)) for text in texts],
         )
         by_tenant.setdefault(item.namespace[0], []).append(indexed)

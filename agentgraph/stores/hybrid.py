@@ -22,12 +22,14 @@ class RankedItem:
         item: The item itself.
         dense: Cosine similarity to the query, -1 to 1; `None` where the item or the query has no vector.
         lexical: BM25 score, above 0 and unbounded; `None` where no word of the query occurs.
-        fused: Both together, 0 to 1, higher is better; comparable between queries.
+        context: What the items around it in its conversation added to `fused`.
+        fused: Everything together, 0 to 1, higher is better; comparable between queries.
     """
 
     item: Item
     dense: float | None
     lexical: float | None
+    context: float
     fused: float
 
 

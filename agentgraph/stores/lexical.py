@@ -8,13 +8,16 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Terms", "count_terms", "stem", "term_ids", "words"]
+from agentgraph.stores.function_words import FUNCTION_WORDS
+
+__all__ = ["Terms", "count_terms", "query_terms", "stem", "words"]
 
 Terms = npt.NDArray[np.uint32]
 
@@ -46,12 +49,24 @@ def words(text: str) -> list[str]:
     return found
 
 
-def term_ids(text: str) -> Terms:
-    """Return the distinct terms of `text` as sorted 32-bit hashes.
+def query_terms(text: str) -> Terms:
+    """Return the distinct terms of a question as sorted 32-bit hashes, without the words that only make it one.
 
+    "When did", "what is", "of the" tell nothing of what is asked about; a question of nothing else keeps them.
     Two words in a hundred thousand share a hash, at most: it costs a wrong match among the weakest, never an answer.
     """
-    return np.array(sorted({_hash(word) for word in words(text)}), dtype=np.uint32)
+    found = set(words(text))
+    telling = found - _function_words(found)
+    return np.array(sorted(_hash(word) for word in telling or found), dtype=np.uint32)
+
+
+def _function_words(found: AbstractSet[str]) -> frozenset[str]:
+    """Return the function words of the language that `found` holds most of; English where none stands out.
+
+    One word is too little to go by: German's "die" and French's "on" are words of other languages too.
+    """
+    best = max(_FUNCTION_WORDS.values(), key=lambda known: len(known & found))
+    return best if len(best & found) > 1 else _FUNCTION_WORDS["en"]
 
 
 def count_terms(text: str) -> bytes:
@@ -139,3 +154,7 @@ def _without_past(word: str) -> str:
     if _DOUBLED.search(body):
         return body[:-1]
     return body + "e" if _ENDS_SHORT.match(body) else body
+
+
+# English first: it wins where no language holds more of a question. They are compared as `words` spells them.
+_FUNCTION_WORDS: Final = {language: frozenset(words(text)) for language, text in FUNCTION_WORDS.items()}

@@ -1,16 +1,19 @@
-"""Score the selected rows of some shards by meaning and by words, and fuse the two into one order.
+"""Score the selected rows of some shards by meaning, by words and by what stands around them, and fuse it all.
 
-    fused = 0.4 · max(0, cosine) + 0.6 · words
-    words = 1.25 · x / (x + 0.25)
-    x = bm25 / Σ idf(term) · (k1 + 1)
+    fused = Σ weight · part / Σ weight          each part 0 to 1
 
-`x` is the share of the score no text can exceed, and saturates, because even a good answer to a long question reaches
-a quarter of it. Both halves are absolute, so `fused` lies in [0, 1] and compares between queries, which ranks (RRF) and
-scores scaled by the best hit do not. With one side missing, the other is all. Measured on LoCoMo, LongMemEval and BEAM
-(development halves, MiniLM), recall@10 is .58 .85 .58; by words alone .55 .81 .49, by meaning alone .28 .78 .57,
-by RRF .55 .83 .57, scaled by the best hit .58 .85 .59.
-Source: convex combination, and scaling by theoretical bounds, from Bruch, Gai & Ingber, "An Analysis of Fusion
-Functions for Hybrid Retrieval", ACM TOIS 42(1), 2023.
+    dense        cosine to the question                        1.0
+    alone        BM25 of the row                               0.7
+    together     BM25 of the row with its two neighbours       0.75
+    conversation best words in the row's conversation          0.75     mean of its three best rows
+    near_dense   the better cosine of its two neighbours       0.6      less, the longer the row
+    near_words   the better words of the rows two away         0.3      less, the longer the row
+    length       how much the row says                         0.5
+
+A long text needs no context and a short one is nothing without: hence "less". Everything is absolute, so `fused`
+compares between questions, which ranks (RRF) and scores scaled by the best hit do not. The weights are rounded from a
+fit on LoCoMo, LongMemEval and BEAM together (development halves, MiniLM) and lie on a plateau: any of them changed by
+a third moves recall@10 by less than .02. What each part brings stands in `docs/memory.md`.
 """
 
 from __future__ import annotations
@@ -23,20 +26,29 @@ import numpy as np
 import numpy.typing as npt
 
 from agentgraph.errors import InvalidInputError
+from agentgraph.stores.bm25 import Lexical, lexical_scores
 from agentgraph.stores.lexical import Terms
-from agentgraph.stores.postings import Holding, Rows
+from agentgraph.stores.postings import Rows
 from agentgraph.stores.shard import Shard
 from agentgraph.stores.vectors import Vector, inner_products, taken
 
 Number = TypeVar("Number", bound=np.generic)
+Scores = npt.NDArray[np.float32]
 
-__all__ = ["DENSE_WEIGHT", "Hit", "Selection", "rank"]
+__all__ = ["Hit", "Selection", "rank"]
 
-DENSE_WEIGHT: Final = 0.4
-_HALF_WAY: Final = np.float32(0.25)
-# The usual values of Okapi BM25 (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009).
-K1: Final = 1.2
-B: Final = 0.75
+_DENSE: Final = np.float32(1.0)
+_ALONE: Final = np.float32(0.7)
+_TOGETHER: Final = np.float32(0.75)
+_CONVERSATION: Final = np.float32(0.75)
+_NEAR_DENSE: Final = np.float32(0.6)
+_NEAR_WORDS: Final = np.float32(0.3)
+_LENGTH: Final = np.float32(0.5)
+
+_SHORT: Final = np.float32(36.0)  # words; longer rows need less context
+_LONG: Final = math.log(400.0)  # words; longer rows say no more
+_BEST_OF_CONVERSATION: Final = 3
+_TELLING: Final = 1_024  # rows looked at for the best of each conversation
 _HOME_SHIFT: Final = 48
 _ITEM_MASK: Final = (1 << _HOME_SHIFT) - 1
 
@@ -56,7 +68,17 @@ class Hit(NamedTuple):
     item_id: int
     dense: float | None
     lexical: float | None
+    context: float
     fused: float
+
+
+class _Scored(NamedTuple):
+    """The selected rows of one shard, scored; `dense` and `lexical` are `None` where nothing could be compared."""
+
+    dense: Scores | None
+    lexical: Scores | None
+    context: Scores
+    fused: Scores
 
 
 def rank(selections: Sequence[Selection], *, terms: Terms, vector: Vector | None, limit: int) -> list[Hit]:
@@ -68,37 +90,129 @@ def rank(selections: Sequence[Selection], *, terms: Terms, vector: Vector | None
     selections = [selection for selection in selections if selection.rows.size]
     if not selections or limit <= 0:
         return []
-    items = _joined([taken(s.shard.items, s.rows) + (s.home << _HOME_SHIFT) for s in selections])
+    spans = [(s.shard, int(s.rows[0]), int(s.rows[-1])) for s in selections]
+    lexical = lexical_scores(spans, terms)
     cosines = [None if vector is None else _cosines(s, vector) for s in selections]
-    lexical, highest = _lexical(selections, terms)
-    dense = None
-    if any(some is not None for some in cosines):
-        unknown = np.float32(np.nan)
-        dense = _joined(
-            [
-                np.full(s.rows.size, unknown) if some is None else some
-                for s, some in zip(selections, cosines, strict=True)
-            ]
-        )
-    if dense is None and lexical is None:
+    if lexical is None and all(some is None for some in cosines):
         return []
-    fused = _fused(dense, lexical, highest)
+    items = _joined([taken(s.shard.items, s.rows) + (s.home << _HOME_SHIFT) for s in selections])
+    has_dense = any(some is not None for some in cosines)
+    scored = [
+        _scored(s, some, None if lexical is None else lexical[at], has_dense=has_dense)
+        for at, (s, some) in enumerate(zip(selections, cosines, strict=True))
+    ]
+    fused = _joined([some.fused for some in scored])
 
+    starts = np.cumsum([0, *(s.rows.size for s in selections)])
     several = any(s.shard.has_several_per_item for s in selections)
     hits: dict[int, Hit] = {}
     for at in _best(fused, items, None if several else limit):
         item_id = int(items[at])
         if item_id not in hits:
-            cosine = None if dense is None or math.isnan(dense[at]) else float(dense[at])
-            bm25 = None if lexical is None or lexical[at] <= 0 else float(lexical[at])
-            score = min(1.0, float(fused[at]))
-            hits[item_id] = Hit(item_id >> _HOME_SHIFT, item_id & _ITEM_MASK, cosine, bm25, score)
+            part = int(np.searchsorted(starts, at, side="right")) - 1
+            hits[item_id] = _hit(item_id, scored[part], int(at - starts[part]))
             if len(hits) == limit:
                 break
     return list(hits.values())
 
 
-def _cosines(selection: Selection, vector: Vector) -> npt.NDArray[np.float32] | None:
+def _hit(item_id: int, scored: _Scored, at: int) -> Hit:
+    dense = None if scored.dense is None or math.isnan(scored.dense[at]) else float(scored.dense[at])
+    bm25 = None if scored.lexical is None or scored.lexical[at] <= 0 else float(scored.lexical[at])
+    fused = min(1.0, float(scored.fused[at]))
+    return Hit(item_id >> _HOME_SHIFT, item_id & _ITEM_MASK, dense, bm25, float(scored.context[at]), fused)
+
+
+def _scored(selection: Selection, cosines: Scores | None, lexical: Lexical | None, *, has_dense: bool) -> _Scored:
+    """Fuse what is known of the selected rows of one shard; rows that neither ranking knows get less than 0."""
+    shard, rows, _ = selection
+    first, last = int(rows[0]), int(rows[-1])
+    lengths = taken(shard.postings.lengths, rows)
+    in_short = np.minimum(np.float32(1.0), _SHORT / np.maximum(lengths, np.float32(1.0)))
+    own = np.log1p(lengths) * np.float32(_LENGTH / _LONG)
+    np.minimum(own, _LENGTH, out=own)
+    context = np.zeros(rows.size, dtype=np.float32)
+    weight = _LENGTH
+    known = np.zeros(rows.size, dtype=np.bool_)
+    before, after = shard.sequences.before, shard.sequences.after
+    has_links = shard.sequences.sizes.size > 0
+    if has_dense:
+        weight += _DENSE + _NEAR_DENSE
+        if cosines is not None:
+            is_known = ~np.isnan(cosines)
+            known |= is_known
+            dense = np.where(is_known, cosines, np.float32(0.0)).clip(min=0.0)
+            own += _DENSE * dense
+            if has_links:
+                over_span = _over_span(dense, rows, first, last)
+                context += _NEAR_DENSE * in_short * _better(over_span, rows, first, (before, after))
+    if lexical is not None:
+        weight += _ALONE + _TOGETHER + _CONVERSATION + _NEAR_WORDS
+        at = slice(None) if rows.size == last - first + 1 else rows - first
+        known |= lexical.bm25[at] > 0
+        own += _ALONE * lexical.alone[at]
+        context += _TOGETHER * lexical.together[at]
+        if has_links:
+            number = shard.sequences.number[first : last + 1]
+            conversation = _best_of_conversation(lexical.alone, number, shard.sequences.sizes)
+            context += _CONVERSATION * conversation[at]
+            two_away = (_twice(before, rows), _twice(after, rows))
+            context += _NEAR_WORDS * in_short * _better(lexical.alone, None, first, two_away)
+        else:
+            context += _CONVERSATION * lexical.alone[at]
+    fused = (own + context) / weight
+    fused[~known] = -1.0
+    bm25 = None if lexical is None else lexical.bm25[slice(None) if rows.size == last - first + 1 else rows - first]
+    return _Scored(cosines, bm25, context / weight, fused)
+
+
+def _better(
+    scores: Scores, rows: Rows | None, first: int, links: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
+) -> Scores:
+    """Return, for each row, the better score of those it is linked to; 0 where it is linked to none in the span."""
+    best: Scores | None = None
+    for link in links:
+        at = (link if rows is None else taken(link, rows)) - np.int32(first)
+        inside = (at >= 0) & (at < len(scores))
+        found = np.where(inside, scores[np.where(inside, at, 0)], np.float32(0.0))
+        best = found if best is None else np.maximum(best, found)
+    assert best is not None  # noqa: S101
+    return best
+
+
+def _twice(link: npt.NDArray[np.int32], rows: Rows) -> npt.NDArray[np.int32]:
+    once = taken(link, rows)
+    return np.where(once >= 0, link[once], np.int32(-1))
+
+
+def _over_span(scores: Scores, rows: Rows, first: int, last: int) -> Scores:
+    if rows.size == last - first + 1:
+        return scores
+    spread = np.zeros(last - first + 1, dtype=np.float32)
+    spread[rows - first] = scores
+    return spread
+
+
+def _best_of_conversation(alone: Scores, number: npt.NDArray[np.int32], sizes: npt.NDArray[np.int64]) -> Scores:
+    """Return, for each row of a span, the mean score of the three best rows of its conversation.
+
+    A row outside of any conversation is one of its own.
+    """
+    rows = np.flatnonzero(alone)
+    if rows.size > _TELLING:
+        rows = rows[np.argpartition(alone[rows], -_TELLING)[-_TELLING:]]
+    rows = rows[number[rows] >= 0]
+    rows = rows[np.lexsort((-alone[rows], number[rows]))]
+    numbers = number[rows]
+    starts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])) if rows.size else rows
+    place = np.arange(rows.size) - np.repeat(starts, np.diff(np.append(starts, rows.size)))
+    best = place < _BEST_OF_CONVERSATION
+    sums = np.bincount(numbers[best], weights=alone[rows[best]], minlength=sizes.size)
+    means = (sums / np.minimum(_BEST_OF_CONVERSATION, np.maximum(sizes, 1))).astype(np.float32)
+    return np.where(number >= 0, means[number], alone)
+
+
+def _cosines(selection: Selection, vector: Vector) -> Scores | None:
     """Return the cosine of each selected row, NaN where it has no vector; `None` if none has."""
     shard, rows, _ = selection
     if not shard.matrix.dims:
@@ -113,68 +227,6 @@ def _cosines(selection: Selection, vector: Vector) -> npt.NDArray[np.float32] | 
     if not shard.matrix.is_full:
         cosines[~taken(shard.matrix.has_vector, rows)] = np.nan
     return cosines
-
-
-def _lexical(selections: Sequence[Selection], terms: Terms) -> tuple[npt.NDArray[np.float32] | None, float]:
-    """Return BM25 of each selected row, 0 where no term occurs, and the score no row can exceed."""
-    if not len(terms):
-        return None, 0.0
-    shards = [s.shard for s in selections]
-    total = sum(len(shard.postings.lengths) for shard in shards)
-    mean_length = max(1.0, sum(shard.postings.total_length for shard in shards) / total)
-    found = [[shard.postings.find(term) for shard in shards] for term in terms]
-    weights = [
-        math.log(1.0 + (total - holding + 0.5) / (holding + 0.5))
-        for holding in (sum(len(each.rows) for each in holdings) for holdings in found)
-    ]
-    scores = [
-        _scores(
-            selection,
-            [(weight, holdings[at]) for weight, holdings in zip(weights, found, strict=True)],
-            mean_length,
-        )
-        for at, selection in enumerate(selections)
-    ]
-    return _joined(scores), sum(weights) * (K1 + 1.0)
-
-
-def _scores(
-    selection: Selection, holdings: Sequence[tuple[float, Holding]], mean_length: float
-) -> npt.NDArray[np.float32]:
-    shard, rows, _ = selection
-    first, last = int(rows[0]), int(rows[-1])
-    lengths = shard.postings.lengths[first : last + 1]
-    saturation = lengths * np.float32(K1 * B / mean_length) + np.float32(K1 * (1.0 - B))
-    scores = np.zeros(last - first + 1, dtype=np.float32)
-    for weight, holding in holdings:
-        # Of the array's own type: anything else makes NumPy copy the whole array to compare.
-        start = holding.rows.searchsorted(np.int32(first))
-        end = holding.rows.searchsorted(np.int32(last), side="right")
-        if start == end:
-            continue
-        at = holding.rows[start:end] - np.int32(first)
-        often = holding.counts[start:end].astype(np.float32)
-        scores[at] += np.float32(weight * (K1 + 1.0)) * often / (often + saturation[at])
-    return scores if rows.size == scores.size else scores[rows - first]
-
-
-def _fused(
-    dense: npt.NDArray[np.float32] | None, lexical: npt.NDArray[np.float32] | None, highest: float
-) -> npt.NDArray[np.float32]:
-    """Return the fused score of each row, below 0 where neither ranking knows it."""
-    if lexical is None:
-        return np.empty(0, dtype=np.float32) if dense is None else np.nan_to_num(dense.clip(min=0.0), nan=-1.0)
-    share = lexical / np.float32(highest)
-    by_words = (1 + _HALF_WAY) * share / (share + _HALF_WAY)
-    if dense is None:
-        return np.where(lexical > 0, by_words, np.float32(-1.0))
-    fused = dense.clip(min=0.0)
-    fused *= np.float32(DENSE_WEIGHT)
-    unknown = np.isnan(fused)
-    if unknown.any():
-        fused[unknown] = np.where(lexical[unknown] > 0, np.float32(0.0), np.float32(-1.0))
-    fused += by_words * np.float32(1.0 - DENSE_WEIGHT)
-    return fused
 
 
 def _joined(parts: Sequence[npt.NDArray[Number]]) -> npt.NDArray[Number]:

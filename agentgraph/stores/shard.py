@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agentgraph.stores.postings import Postings, Rows
+from agentgraph.stores.sequences import Sequences
 from agentgraph.stores.values import TIME_FIELDS, time_key_of
 from agentgraph.stores.vectors import Matrix
 
@@ -32,9 +33,9 @@ _MANY_DEAD: Final = 1_024
 
 
 Mask = npt.NDArray[np.bool_]
-Entry = tuple[int, int, int, int, int, bytes | None, bytes]
+Entry = tuple[int, int, int, int, int, int, bytes | None, bytes]
 """One indexed text as the tables hold it: entry id, item id, the three `TIME_FIELDS` as numbers (-1: none, -2: not a
-time key), vector, terms. A plain tuple, because a tenant is loaded by the hundred thousand."""
+time key), sequence, vector, terms. A plain tuple, because a tenant is loaded by the hundred thousand."""
 
 
 class TimeCondition(NamedTuple):
@@ -66,11 +67,12 @@ class Shard:
         self.items = np.empty(0, dtype=np.int64)
         self.matrix = Matrix()
         self.postings = Postings()
+        self.sequences = Sequences()
         self.has_several_per_item = False
         self.has_odd_times = False
+        self.alive = np.empty(0, dtype=np.bool_)
         self.live = 0
         self._entries = np.empty(0, dtype=np.int64)
-        self._alive = np.empty(0, dtype=np.bool_)
         self._times = np.empty((len(TIME_FIELDS), 0), dtype=np.int64)
         self._in_order = 0
         self._matching: OrderedDict[str, Mask] = OrderedDict()
@@ -84,34 +86,35 @@ class Shard:
     @property
     def is_worn(self) -> bool:
         """Whether so many of its rows are dead that loading it anew is cheaper."""
-        return len(self._alive) - self.live > max(_MANY_DEAD, self.live)
+        return len(self.alive) - self.live > max(_MANY_DEAD, self.live)
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Append `entries`."""
         if not entries:
             return
         columns = list(zip(*entries, strict=True))
-        numbers = np.array(columns[:5], dtype=np.int64)
-        times = numbers[2:]
+        numbers = np.array(columns[:6], dtype=np.int64)
+        times = numbers[2:5]
         self.has_odd_times = self.has_odd_times or bool((times == -2).any())
         self._times = np.concatenate([self._times, times], axis=1)
         self._entries = np.concatenate([self._entries, numbers[0]])
         added = numbers[1]
         self.items = np.concatenate([self.items, added])
         self.has_several_per_item = self.has_several_per_item or len(np.unique(added)) < len(added)
-        self._alive = np.concatenate([self._alive, np.ones(len(entries), dtype=np.bool_)])
-        self.matrix.add(columns[5])
-        self.postings.add(columns[6])
+        self.alive = np.concatenate([self.alive, np.ones(len(entries), dtype=np.bool_)])
+        self.sequences.add(numbers[5], times[2], numbers[0])
+        self.matrix.add(columns[6])
+        self.postings.add(columns[7])
         self.live += len(entries)
 
     def remove(self, entry_ids: npt.NDArray[np.int64]) -> None:
         """Make `entry_ids` unfindable; ids of other shards are passed over."""
-        self._alive &= ~np.isin(self._entries, entry_ids)
-        self.live = int(self._alive.sum())
+        self.alive &= ~np.isin(self._entries, entry_ids)
+        self.live = int(self.alive.sum())
 
     def select(self, conditions: Sequence[TimeCondition], *, without_items: npt.NDArray[np.int64]) -> Rows:
         """Return the rows of living entries that fulfil every condition, ascending."""
-        size = len(self._alive)
+        size = len(self.alive)
         low, high = self._narrowed(conditions)
         chosen = [self._fulfilling(conditions, low, high)]
         if self._in_order < size:
@@ -153,7 +156,7 @@ class Shard:
         return low, max(low, high)
 
     def _fulfilling(self, conditions: Sequence[TimeCondition], low: int, high: int) -> Rows:
-        chosen = self._alive[low:high].copy()
+        chosen = self.alive[low:high].copy()
         for field, operator, operand in conditions:
             times = self._times[field, low:high]
             chosen &= _COMPARE[operator](times, operand)

@@ -22,9 +22,10 @@ from agentgraph.errors import StoreError, StoreUnavailableError
 from agentgraph.stores.filters import filter_sql, matches_json
 from agentgraph.stores.lexical import Terms
 from agentgraph.stores.ranking import Hit, Selection, rank
+from agentgraph.stores.sequences import NO_SEQUENCE
 from agentgraph.stores.sqlite import SqliteFile, Sync
 from agentgraph.stores.tenant_shards import TenantShards
-from agentgraph.stores.values import decode_value
+from agentgraph.stores.values import decode_value, sequence_of
 from agentgraph.stores.vectors import Vector
 
 __all__ = ["ItemRow", "NewEntry", "NewItem", "StoreStats", "TenantItems", "Where", "search"]
@@ -39,7 +40,7 @@ _FEW: Final = 500
 _SWEPT_PER_WRITE: Final = 256
 _BUSY_TIMEOUT_MS: Final = 10_000
 
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS namespaces (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
@@ -53,6 +54,7 @@ CREATE TABLE IF NOT EXISTS items (
     created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
     ttl REAL, expires_at INTEGER,
     paths TEXT,
+    sequence INTEGER NOT NULL DEFAULT -1,
     UNIQUE (namespace, key)
 );
 CREATE INDEX IF NOT EXISTS items_updated ON items (namespace, updated_at);
@@ -78,14 +80,14 @@ CREATE TRIGGER IF NOT EXISTS entries_removed AFTER DELETE ON entries
 
 _PUT: Final = """
 INSERT INTO items (namespace, key, value, time_start, time_end, recorded_at, created_at, updated_at, ttl, expires_at,
-                   paths)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                   paths, sequence)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (namespace, key) DO UPDATE SET
     value = excluded.value, time_start = excluded.time_start, time_end = excluded.time_end,
     recorded_at = excluded.recorded_at,
     created_at = CASE WHEN items.expires_at <= excluded.updated_at THEN excluded.created_at ELSE items.created_at END,
     updated_at = excluded.updated_at, ttl = excluded.ttl,
-    expires_at = excluded.expires_at, paths = excluded.paths
+    expires_at = excluded.expires_at, paths = excluded.paths, sequence = excluded.sequence
 RETURNING id
 """
 _ITEM_COLUMNS: Final = "n.path, i.key, i.value, i.created_at, i.updated_at, i.id, i.ttl"
@@ -109,6 +111,7 @@ class NewItem:
     times: tuple[str | None, ...] = (None, None, None)
     ttl: float | None = None
     paths: str | None = None
+    sequence: int = NO_SEQUENCE
     entries: Sequence[NewEntry] = ()
 
 
@@ -263,7 +266,18 @@ class TenantItems:
             if namespace is None:
                 namespace = known[item.namespace] = _namespace_number(connection, item.namespace)
             expires_at = None if item.ttl is None else now + round(item.ttl * 60_000_000)
-            row = (namespace, item.key, item.value, *item.times, now, now, item.ttl, expires_at, item.paths)
+            row = (
+                namespace,
+                item.key,
+                item.value,
+                *item.times,
+                now,
+                now,
+                item.ttl,
+                expires_at,
+                item.paths,
+                item.sequence,
+            )
             ((item_id,),) = connection.execute(_PUT, row).fetchall()
             self._replace_entries(connection, item_id, namespace, model, item.entries)
         self._tidy(connection, now)
@@ -488,8 +502,22 @@ def split_path(path: str) -> tuple[str, ...]:
 def _prepare(connection: sqlite3.Connection, tenant: str) -> None:
     connection.execute("PRAGMA secure_delete=ON")  # what is forgotten is overwritten, not only unlinked
     _add_functions(connection)
+    _upgrade(connection)
     connection.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('tenant', ?)", (tenant,))
     connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a file of an earlier version up to this one."""
+    has_sequence = "SELECT 1 FROM pragma_table_info('items') WHERE name = 'sequence'"
+    if connection.execute(has_sequence).fetchone():
+        return
+    connection.create_function("sequence_of", 1, lambda value: sequence_of(decode_value(value)), deterministic=True)
+    connection.execute("BEGIN IMMEDIATE")
+    if not connection.execute(has_sequence).fetchone():  # another process may have been quicker
+        connection.execute(f"ALTER TABLE items ADD COLUMN sequence INTEGER NOT NULL DEFAULT {NO_SEQUENCE}")
+        connection.execute("UPDATE items SET sequence = sequence_of(value)")
+    connection.execute("COMMIT")
 
 
 def _add_functions(connection: sqlite3.Connection) -> None:

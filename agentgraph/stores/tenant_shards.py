@@ -26,7 +26,7 @@ _TIME_KEY: Final = (
     " THEN CAST(i.{0} AS INTEGER) ELSE -2 END"
 )
 _ENTRIES: Final = f"""
-SELECT e.id, e.item, {", ".join(map(_TIME_KEY.format, TIME_FIELDS))},
+SELECT e.id, e.item, {", ".join(map(_TIME_KEY.format, TIME_FIELDS))}, i.sequence,
        CASE WHEN e.model = ? THEN e.vector END, e.terms, e.namespace
 FROM entries e JOIN items i ON i.id = e.item
 """  # noqa: S608
@@ -99,7 +99,7 @@ class TenantShards:
         shard = self._shards.get(namespace)
         if shard is None or shard.is_worn:
             rows = connection.execute(f"{_ENTRIES} WHERE e.namespace = ?", (self.model, namespace))
-            shard = self._shards[namespace] = Shard([row[:7] for row in rows])
+            shard = self._shards[namespace] = Shard([row[:8] for row in rows])
         return shard
 
     def _matching(
@@ -119,8 +119,8 @@ class TenantShards:
     def _add_and_remove(self, connection: sqlite3.Connection) -> None:
         added: dict[int, list[Entry]] = {}
         for row in connection.execute(f"{_ENTRIES} WHERE e.id > ?", (self.model, self._last_entry)):
-            if row[7] in self._shards:
-                added.setdefault(row[7], []).append(row[:7])
+            if row[8] in self._shards:
+                added.setdefault(row[8], []).append(row[:8])
         for namespace, entries in added.items():
             self._shards[namespace].add(entries)
         removed = _ids(connection.execute("SELECT entry FROM removals WHERE seq > ?", (self._last_removal,)))

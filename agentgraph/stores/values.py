@@ -6,6 +6,7 @@ become U+FFFD in values and queries. In keys and namespaces they are refused ins
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -16,20 +17,26 @@ import orjson
 from langgraph.store.base import get_text_at_path
 
 from agentgraph.errors import InvalidInputError
+from agentgraph.stores.sequences import NO_SEQUENCE
 
 __all__ = [
+    "SEQUENCE_PATH",
     "TIME_FIELDS",
     "check_label",
     "decode_value",
     "encode_value",
     "normalised",
     "readable",
+    "sequence_of",
     "texts_of",
     "time_key_of",
 ]
 
 TIME_FIELDS: Final = ("time_start", "time_end", "recorded_at")
 """Fields of a value that are kept in columns of their own, so that a condition on time is a range."""
+
+SEQUENCE_PATH: Final = ("source", "thread")
+"""Where a value names the conversation it comes from: items of one are neighbours, in the order they were recorded."""
 
 _DEEPEST: Final = 100
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
@@ -114,6 +121,16 @@ def time_key_of(field: object) -> int:
     if not isinstance(field, str):
         return -1
     return int(field) if _TIME_KEY.fullmatch(field) is not None else -2
+
+
+def sequence_of(value: Mapping[str, Any]) -> int:
+    """Return the id of the conversation `value` comes from, -1 for none: 63 bits of a digest of its name."""
+    part: object = value
+    for name in SEQUENCE_PATH:
+        part = part.get(name) if isinstance(part, Mapping) else None
+    if not isinstance(part, str) or not part:
+        return NO_SEQUENCE
+    return int.from_bytes(hashlib.blake2b(part.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def texts_of(value: Mapping[str, Any], paths: Sequence[str]) -> list[str]:

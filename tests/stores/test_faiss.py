@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 
 import numpy as np
@@ -665,3 +666,53 @@ async def test_ten_thousand_puts_go_in_at_once(store):
         await store.abatch(ops)
     found = await store.arank([SHARED], "memory number 4242", filter=overlapping(4_200, 4_300), limit=1)
     assert found[0].item.key == "k4242"
+
+
+async def test_what_is_said_around_a_text_helps_to_find_it(tmp_path):
+    def said(at, text, thread):
+        return PutOp(
+            ("acme", "memory"),
+            f"{thread}-{at}",
+            {"text": text, "recorded_at": f"{at:015d}", "source": {"thread": thread}},
+            index=["text"],
+        )
+
+    async with FaissStore(tmp_path, embeddings=None) as store:
+        await store.abatch(
+            [
+                said(1, "Did you ever go diving in Zanzibar?", "a"),
+                said(2, "Yes, twice, and it was wonderful.", "a"),
+                said(1, "Did you like the film?", "b"),
+                said(2, "Yes, twice, and it was wonderful.", "b"),
+            ]
+        )
+        found = await store.arank([("acme", "memory")], "diving in Zanzibar, twice")
+    assert [hit.item.key for hit in found][:2] == ["a-1", "a-2"]
+    by_key = {hit.item.key: hit for hit in found}
+    assert by_key["a-2"].context > by_key["b-2"].context
+
+
+async def test_a_deleted_neighbour_says_nothing_more(tmp_path):
+    async with FaissStore(tmp_path, embeddings=None) as store:
+        for at, text in ((1, "Did you ever go diving in Zanzibar?"), (2, "Yes, twice.")):
+            value = {"text": text, "recorded_at": f"{at:015d}", "source": {"thread": "a"}}
+            await store.aput(("acme", "memory"), str(at), value, index=["text"])
+        before = {hit.item.key: hit for hit in await store.arank([("acme", "memory")], "Zanzibar twice")}
+        await store.adelete(("acme", "memory"), "1")
+        (after,) = await store.arank([("acme", "memory")], "Zanzibar twice")
+    assert after.item.key == "2"
+    assert after.context < before["2"].context
+
+
+async def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path):
+    async with FaissStore(tmp_path, embeddings=None) as store:
+        value = {"text": "Yes, twice.", "recorded_at": "000000000000001", "source": {"thread": "a"}}
+        await store.aput(("acme", "memory"), "1", value, index=["text"])
+    with closing(sqlite3.connect(tmp_path / "acme" / "memory.db", isolation_level=None)) as connection:
+        connection.execute("ALTER TABLE items DROP COLUMN sequence")
+        connection.execute("PRAGMA user_version=1")
+    async with FaissStore(tmp_path, embeddings=None) as store:
+        (found,) = await store.arank([("acme", "memory")], "twice")
+        assert found.item.value["text"] == "Yes, twice."
+    with closing(sqlite3.connect(tmp_path / "acme" / "memory.db")) as connection:
+        assert connection.execute("SELECT sequence >= 0 FROM items").fetchall() == [(1,)]
