@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iter
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import wraps
+from functools import partial, wraps
 from itertools import chain
 from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar, cast
 
@@ -441,6 +441,27 @@ class Memories:
             is_strict=is_strict,
             progress=progress,
         )
+
+    @_there
+    async def reembed(
+        self, *, tenant: str | None = None, progress: Callable[[str, int, int], None] | None = None
+    ) -> dict[str, int]:
+        """Embed anew what another embedding model embedded, or none; say for each tenant how many memories that were.
+
+        May be interrupted and repeated. Searches find what is not done yet by its words.
+
+        Args:
+            tenant: Whose memories; `None` for every tenant's.
+            progress: Told the tenant, how many are done, and of how many.
+        """
+        store = self._kept().store
+        if not isinstance(store, WalkableStore):
+            raise ConfigurationError(f"a {type(store).__name__} embeds as it will; use the store of storage_dir")
+        done: dict[str, int] = {}
+        for each in [Scope(tenant=tenant).tenant] if tenant is not None else await store.tenants():
+            told = None if progress is None else partial(progress, each)
+            done[each] = await store.reembed(each, progress=told)
+        return done
 
     # Below here everything runs on the loop that owns the store.
 

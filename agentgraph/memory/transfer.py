@@ -232,10 +232,10 @@ class _Reader:
         return scope.notes_namespace if kind == "note" else scope.write_namespace
 
     def _source(self, row: Mapping[str, Any]) -> dict[str, str | None]:
-        source = row.get("source")
-        if isinstance(source, Mapping):
-            return {"thread": None, "message_id": None, "run_id": None} | dict(source)
-        return {"thread": _text(row, "thread", "session"), "message_id": None, "run_id": None, "import": self._name}
+        nowhere: dict[str, str | None] = {"thread": None, "message_id": None, "run_id": None}
+        if "leaf" in row or isinstance(row.get("source"), Mapping):  # exported: it says itself where it came from
+            return nowhere | dict(_mapping(row, "source"))
+        return nowhere | {"thread": _text(row, "thread", "session"), "import": self._name}
 
 
 async def _keep(store: BaseStore, drafts: Mapping[_Place, _Draft], now: datetime) -> ImportReport:

@@ -194,6 +194,10 @@ class FaissStore(BaseStore):
             for row, hit in found
         ]
 
+    async def tenants(self) -> list[str]:
+        """Return every tenant that has memories on disk."""
+        return await self._tenants.on_disk()
+
     async def sweep(self, tenant: str | None = None) -> int:
         """Delete the expired items of `tenant`, or of every one, and return how many there were."""
         swept = 0

@@ -5,7 +5,7 @@ LangGraph's search pages by offset, in an order of its own: going through a mill
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from langgraph.store.base import Item
@@ -45,6 +45,14 @@ class WalkableStore(Protocol):
             end: Time key; leaves out what began then or later. `None` for no bound.
             limit: How many items.
         """
+        ...
+
+    async def tenants(self) -> list[str]:
+        """Return every tenant that has anything in the store."""
+        ...
+
+    async def reembed(self, tenant: str, *, progress: Callable[[int, int], None] | None = None) -> int:
+        """Embed anew whatever has no vector of the store's model; return how many items that were."""
         ...
 
     async def sweep(self, tenant: str | None = None) -> int:
