@@ -7,9 +7,9 @@ from typing import Final, cast
 
 from langgraph.store.base import BaseStore, Item, SearchItem, SearchOp
 
+from agentgraph.memory.passages import sentences_of
 from agentgraph.memory.record import Owed
 from agentgraph.memory.words import telling_words
-from agentgraph.memory.write import sentences_of
 from agentgraph.stores.hybrid import HybridSearch
 
 __all__ = ["Known", "Part", "related_to"]

@@ -14,10 +14,11 @@ from langgraph.store.base import BaseStore, GetOp, Item, PutOp
 
 from agentgraph.memory.extract import Change
 from agentgraph.memory.known import Part
+from agentgraph.memory.passages import sentences_of
 from agentgraph.memory.record import MemoryValue, Owed, time_key
 from agentgraph.memory.tombstones import digest_of, digest_of_message, forgotten
 from agentgraph.memory.words import says_the_same, telling_words
-from agentgraph.memory.write import key_of, retold, sentences_of, value_of
+from agentgraph.memory.write import key_of, retold, value_of
 from agentgraph.scope import history_namespace
 from agentgraph.stores.hybrid import HybridSearch
 from agentgraph.temporal import Window, main_window, resolve
