@@ -356,6 +356,8 @@ class AgentGraph:
         settings = self.settings
         models = ModelPool(settings, progress=self._progress)
         resources.push_async_callback(models.aclose)
+        if settings.memory_model is not None:  # a misspelt name would come to light in the background only
+            await asyncio.to_thread(models.provider, settings.memory_model)
         embeddings = self._queries = await self._embedder() if settings.enable_memory or self._tools else None
         self._memories = await self._memory_store(embeddings, pool, resources)
         checkpointer, outbox, worker = self._checkpointer, None, None
@@ -372,6 +374,8 @@ class AgentGraph:
                 model_timeout_s=settings.model_timeout_s,
             )
             resources.push_async_callback(worker.aclose)
+        elif self._memories is not None and self.memory_model is not None:
+            logger.warning("no facts are extracted: memory_model needs the outbox of agentgraph's own checkpointer")
         graph = build_graph(settings, tools=self._tools, embeddings=embeddings)
         runner = Runner(
             settings=settings,

@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from agentgraph import AgentGraph
+from agentgraph.errors import NotFoundError
 from agentgraph.memory import worker as worker_module
 from agentgraph.testing import HashEmbeddings, ScriptedChatModel
 
@@ -129,6 +131,19 @@ async def test_without_a_memory_model_there_are_episodes_only(open_app) -> None:
     assert app.memory_model is None
     await app.run("I like green tea.", tenant="acme")
     await app.settled()
+    assert [item.value["kind"] for item in await app.store.asearch(("acme", "memory"))] == ["episode"]
+
+
+async def test_a_misspelt_memory_model_is_an_error_at_once(open_app) -> None:
+    with pytest.raises(NotFoundError, match="memry"):
+        await open_app([], memory_model="memry/model")
+
+
+async def test_a_checkpointer_of_the_callers_means_no_facts_and_a_warning(open_app, reader, caplog) -> None:
+    app, _ = await open_app(["Noted."], memory_model=reader, checkpointer=InMemorySaver())
+    await app.run("I like green tea.", tenant="acme", thread="t")
+    await app.settled()
+    assert "no facts are extracted" in caplog.text
     assert [item.value["kind"] for item in await app.store.asearch(("acme", "memory"))] == ["episode"]
 
 
