@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore, GetOp, Item, PutOp
@@ -34,7 +34,6 @@ from agentgraph.stores.walk import WalkableStore
 
 __all__ = ["Forgetter", "Runs", "Writes"]
 
-T = TypeVar("T")
 _BATCH: Final = 1_000
 _MOST_ROUNDS: Final = 5
 _HOLDS_MEMORIES: Final = {"recalled", "candidates"}  # channels of the graph's state
@@ -107,24 +106,27 @@ class _Forgetting:
     places: set[tuple[Namespace, str]] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
     message_ids: set[str] = field(default_factory=set)
+    owed_ids: dict[Namespace, set[str]] = field(default_factory=dict)
     linked: set[str] = field(default_factory=set)
     tombstones: set[str] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
 
     async def done(self) -> ForgetReceipt:
         unfinished, tenant = 0, self.target.scope.tenant
-        await self._remove_memories()
+        # A tenant's files go as a whole: until then its memories are only counted.
+        counted_only = self.is_dry_run or self.target.is_whole_tenant
+        await self._remove_memories(counted_only=counted_only)
         if not self.is_dry_run:
             # Runs and writes that had read what is gone may bring it back until they end; later ones cannot.
             unfinished = await self.parts.runs.finished_of(tenant, timeout_s=self.timeout_s)
             if self.parts.worker is not None:
                 leaves = {*own_leaves(self.target.scope), *(leaf for leaf, _ in self.places)}
                 await self.parts.worker.caught_up(sorted(leaves), timeout_s=self.timeout_s)
-            for _ in range(_MOST_ROUNDS):
-                if not await self._remove_memories():
-                    break
+        if not counted_only:
+            await self._until_gone()
         kept = await (self._remove_tenant() if self.target.is_whole_tenant else self._remove_from_threads())
         if not self.is_dry_run:
+            await self._until_gone()
             await self._scrub()
         return ForgetReceipt(
             target=self.target.as_record(),
@@ -139,22 +141,32 @@ class _Forgetting:
 
     # Memories, and what is to become one
 
-    async def _remove_memories(self) -> bool:
+    async def _until_gone(self) -> None:
+        for _ in range(_MOST_ROUNDS):
+            if not await self._remove_memories():
+                return
+
+    async def _remove_memories(self, *, counted_only: bool = False) -> bool:
         """Remove what there is of the target in the store and the outbox; say whether there was anything."""
         gone = await self._found()
         self._note(gone)
         owed = await self._owed(is_dry_run=True)
-        if not self.is_dry_run and not self.target.is_whole_tenant:
+        if not counted_only:
             # First the tombstones: whoever writes memory meanwhile meets them.
             await self._entomb(gone, owed)
+            await self._delete(gone)
+        if not self.is_dry_run:
             owed = await self._owed(is_dry_run=False)
-            for some in _batches(gone):
-                await self.parts.store.abatch([PutOp(memory.namespace, memory.key, None) for memory in some])
         for memory in gone:
             self.toll.add("/".join(memory.namespace[1:]), memory.kind, [memory.key])
         self.toll.add("outbox", "message", [item["message_id"] for item in owed])
-        tellings = await self._clear_ledgers() if self.target.is_whole_leaf else 0
+        tellings = await self._clear_ledgers(counted_only=counted_only) if self.target.is_whole_leaf else 0
         return bool(gone or owed or tellings)
+
+    async def _delete(self, memories: Sequence[Memory]) -> None:
+        for at in range(0, len(memories), _BATCH):
+            some = memories[at : at + _BATCH]
+            await self.parts.store.abatch([PutOp(memory.namespace, memory.key, None) for memory in some])
 
     async def _found(self) -> list[Memory]:
         store, target = self.parts.store, self.target
@@ -185,7 +197,10 @@ class _Forgetting:
         if threads is None:
             return []
         owed = await threads.drop_owed(self.target.scope.tenant, self._is_owed, is_dry_run=is_dry_run)
-        self.linked |= {item["thread"] for item in owed if item.get("thread") is not None}
+        for item in owed:
+            self.owed_ids.setdefault(tuple(item["namespace"]), set()).add(item["message_id"])
+            if item.get("thread") is not None:
+                self.linked.add(item["thread"])
         return owed
 
     def _is_owed(self, item: Mapping[str, Any]) -> bool:
@@ -195,7 +210,7 @@ class _Forgetting:
 
     async def _entomb(self, gone: Sequence[Memory], owed: Sequence[Mapping[str, Any]]) -> None:
         texts: dict[Namespace, set[str]] = {}
-        messages: dict[Namespace, set[str]] = {}
+        messages = {leaf: set(ids) for leaf, ids in self.owed_ids.items()}
         for memory in gone:
             for leaf in tombstone_leaves(memory.namespace):
                 texts.setdefault(leaf, set()).add(memory.text)
@@ -203,22 +218,20 @@ class _Forgetting:
                     messages.setdefault(leaf, set()).add(message_id)
         for item in owed:
             texts.setdefault(tuple(item["namespace"]), set()).add(item["text"])
-            messages.setdefault(tuple(item["namespace"]), set()).add(item["message_id"])
-        for leaf, said in texts.items():
-            self.tombstones |= await entomb(self.parts.store, leaf, said, messages.get(leaf, ()))
+        for leaf in texts.keys() | messages.keys():
+            self.tombstones |= await entomb(self.parts.store, leaf, texts.get(leaf, ()), messages.get(leaf, ()))
 
-    async def _clear_ledgers(self) -> int:
-        """Remove the ledgers' notes of what was told; tombstones stay. Say how many there were."""
-        store, cleared = self.parts.store, 0
-        places = {ledger_namespace(place) for place in places_of(self.target.scope)}
-        for place in sorted(places):
-            notes = [memory async for memory in walk_memories(store, [place]) if not is_tombstone(memory.key)]
+    async def _clear_ledgers(self, *, counted_only: bool) -> int:
+        """Remove the ledgers' notes of what was told, not the tombstones, and say how many there were."""
+        cleared = 0
+        for place in sorted({ledger_namespace(place) for place in places_of(self.target.scope)}):
+            walked = walk_memories(self.parts.store, [place])
+            notes = [memory async for memory in walked if not is_tombstone(memory.key)]
             self.toll.add("/".join(place[1:]), "telling", [memory.key for memory in notes])
             cleared += len(notes)
-            if not self.is_dry_run and not self.target.is_whole_tenant:
-                for some in _batches(notes):
-                    await store.abatch([PutOp(memory.namespace, memory.key, None) for memory in some])
-        return 0 if self.is_dry_run or self.target.is_whole_tenant else cleared
+            if not counted_only:
+                await self._delete(notes)
+        return cleared
 
     # Conversations
 
@@ -313,11 +326,11 @@ class _Forgetting:
             await threads.delete_tenant(tenant)
         if isinstance(store, WalkableStore):
             await store.delete_tenant(tenant)
-            return set()
-        places = [*places_of(self.target.scope, include_superseded=True), ledger_namespace((tenant, "memory"))]
-        left = [memory async for memory in walk_memories(store, places)]
-        for some in _batches(left):
-            await store.abatch([PutOp(memory.namespace, memory.key, None) for memory in some])
+        else:
+            ledger = ledger_namespace((tenant, "memory"))
+            await self._delete([memory async for memory in walk_memories(store, [ledger])])
+        # A model that reads one of these messages just now is not to begin the tenant anew with it.
+        await self._entomb([], [])
         return set()
 
     async def _scrub(self) -> None:
@@ -344,7 +357,3 @@ async def _patiently(scrub: Callable[[], Any]) -> None:
         else:
             return
     await scrub()
-
-
-def _batches(things: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (things[at : at + _BATCH] for at in range(0, len(things), _BATCH))

@@ -14,6 +14,8 @@ from langgraph.store.memory import InMemoryStore
 
 from agentgraph import AgentGraph
 from agentgraph.errors import InvalidInputError, StoreUnavailableError
+from agentgraph.memory.record import Owed
+from agentgraph.memory.write import write_episodes
 from agentgraph.stores.vectors import pack
 from agentgraph.testing import FrozenClock, HashEmbeddings
 
@@ -262,6 +264,27 @@ async def test_what_is_still_owed_is_struck_off(open_app: OpenApp, storage: Path
     receipt = await app.forget(tenant="acme", user="ann")
     assert [(r.place, r.kind, r.ids) for r in receipt.removed] == [("outbox", "message", ("m1",))]
     assert [item["namespace"][-1] for _, item in await outbox.owed("acme")] == ["bob"]
+
+
+@pytest.mark.parametrize("target", [{}, {"user": "ann"}, {"source": "m1"}, {"thread": "t1"}])
+async def test_whoever_writes_what_was_owed_all_the_same_writes_nothing(
+    app: AgentGraph, target: dict[str, Any]
+) -> None:
+    await app.settled()
+    owed: Owed = {
+        "namespace": ["acme", "memory", "user", "ann"],
+        "message_id": "m1",
+        "thread": "acme/thread/t1",
+        "run_id": "r1",
+        "text": SAID,
+        "speaker": "user",
+        "said_at": "2026-03-02T12:00:00+00:00",
+        "zone": "UTC",
+    }
+    await app._runner.outbox.owe("acme", [owed])
+    await app.forget(tenant="acme", **target)
+    await write_episodes(app.store, [owed])
+    assert await app.memories.list(tenant="acme") == []
 
 
 async def test_a_run_under_way_does_not_bring_it_back(open_app: OpenApp, storage: Path) -> None:
