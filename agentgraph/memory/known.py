@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, cast
 
 from langgraph.store.base import BaseStore, Item, SearchItem, SearchOp
 
 from agentgraph.memory.passages import sentences_of
-from agentgraph.memory.record import Owed
+from agentgraph.memory.record import Owed, time_key
 from agentgraph.memory.words import telling_words
 from agentgraph.stores.hybrid import HybridSearch
 
@@ -48,12 +49,15 @@ async def related_to(store: BaseStore, owed: Owed) -> list[Known]:
     """Find what is known in the message's own leaf that it may repeat, refine or correct, the nearest first.
 
     Episodes are taken apart into sentences, because a correction corrects a sentence and not what was said beside it.
-    What this very message left behind is not among them.
+    What this very message left behind is not among them, nor what was said since: the model may be late, and the past
+    corrects nothing.
     """
+    said_at = time_key(datetime.fromisoformat(owed["said_at"]))
     found: dict[str, tuple[float, Item]] = {}
     for sentence in sentences_of(owed["text"])[:_MOST_SENTENCES] or [owed["text"][:_LONGEST_SENTENCE]]:
         for nearness, item in await _near(store, tuple(owed["namespace"]), sentence):
-            if (item.value.get("source") or {}).get("message_id") != owed["message_id"]:
+            is_own = (item.value.get("source") or {}).get("message_id") == owed["message_id"]
+            if not is_own and item.value["recorded_at"] <= said_at:
                 found[item.key] = max(found.get(item.key, (nearness, item)), (nearness, item), key=lambda each: each[0])
     items = [item for _, item in sorted(found.values(), key=lambda each: -each[0])]
     facts = [Known(text=item.value["text"], parts=[Part(item=item)]) for item in items if item.value["kind"] == "fact"]

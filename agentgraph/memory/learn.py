@@ -14,6 +14,7 @@ from agentgraph.memory.known import related_to
 from agentgraph.memory.ledger import Entry, digest_of_telling, entries_of, note
 from agentgraph.memory.merge import merge
 from agentgraph.memory.record import Owed
+from agentgraph.memory.tombstones import digest_of_message, forgotten
 
 __all__ = ["learn", "put_off"]
 
@@ -23,15 +24,17 @@ _MOST_PASSING_FAILURES: Final = 6  # rate limits, time-outs, a vendor that is aw
 
 
 async def learn(store: BaseStore, model: BaseChatModel, owed: Owed) -> None:
-    """Extract the facts of `owed` and write them with the ledger's note, in one batch; nothing if that was done before.
+    """Extract the facts of `owed` and write them with the ledger's note, in one batch.
+
+    Nothing happens if that was done before. The model is not shown what was forgotten meanwhile.
 
     Raises:
         InvalidAnswerError: The model's answer is not what was asked for.
         langchain_core.exceptions.ModelError: The model failed.
         StoreError: The store did.
     """
-    entry = await _entry(store, owed)
-    if entry.facts != "owed":
+    entry, leaf = await _entry(store, owed), tuple(owed["namespace"])
+    if entry.facts != "owed" or await forgotten(store, leaf, [digest_of_message(owed["message_id"], leaf)]):
         return
     changes = await extract(model, owed, await related_to(store, owed))
     done = note(store, owed, Entry(facts="learned", failures=entry.failures, error=entry.error))

@@ -28,7 +28,7 @@ _MODEL_CALLS_AT_ONCE: Final = 4
 _MESSAGES_A_ROUND: Final = 100
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 60.0
-_FIRST_MODEL_PAUSE_S: Final = 2.0  # a vendor's limits are by the minute: 2, 8, 32, 128 seconds
+_FIRST_MODEL_PAUSE_S: Final = 1.0  # then 4, 16, 64 and 256: vendors limit by the minute
 _LONGEST_MODEL_PAUSE_S: Final = 300.0
 _CLOSING_TIMEOUT_S: Final = 15.0
 

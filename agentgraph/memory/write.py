@@ -29,7 +29,6 @@ def episodes_of(owed: Owed) -> Iterator[tuple[str, MemoryValue]]:
     """Yield the key and value of every episode in one message.
 
     An episode is a passage of it (`passages.py`), verbatim, with the one time it speaks of.
-
     Keys are digests of the words and the time they are about, so writing the same message again changes nothing, on
     another day too unless it then speaks of another time.
     """
@@ -70,7 +69,8 @@ async def write_episodes(store: BaseStore, owed: Iterable[Owed], *, wants_facts:
             if told is not None:
                 known[leaf, key] = told
                 writes[leaf, key] = PutOp(leaf, key, dict(told), index=["text"])
-        entry = Entry(facts="owed" if wants_facts and kept else "none")
+        # A model would be shown the whole message: what was forgotten of it must not come back in other words.
+        entry = Entry(facts="owed" if wants_facts and kept and len(kept) == len(drafts[digest]) else "none")
         entries[digest] = entry
         notes.append(note(store, message, entry))
     if notes:

@@ -225,12 +225,39 @@ async def test_a_forgotten_fact_is_not_learnt_again(store, owed, change, answer)
     assert await texts(store, kind="fact") == set()
 
 
-async def test_a_message_forgotten_while_the_model_reads_teaches_nothing(store, owed, change, answer) -> None:
+async def test_a_message_that_was_forgotten_is_not_shown_to_the_model(store, owed) -> None:
     message = owed("I take pills now.")
     await write_episodes(store, [message], wants_facts=True)
     await entomb(store, SHARED, [], [message["message_id"]])
-    await learn(store, ScriptedChatModel(script=[answer(change("I take pills."))]), message)
+    await learn(store, ScriptedChatModel(script=[]), message)
+    resent = owed("I take pills now. I was in Rome yesterday.")
+    await entomb(store, SHARED, ["I take pills now."])
+    assert await write_episodes(store, [resent], wants_facts=True) == []
+    assert "I was in Rome yesterday." in await texts(store)
+
+
+async def test_a_message_forgotten_while_the_model_reads_teaches_nothing(store, owed, change, answer) -> None:
+    message = owed("I take pills now.")
+    await write_episodes(store, [message], wants_facts=True)
+
+    class Slow(ScriptedChatModel):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            await entomb(store, SHARED, [], [message["message_id"]])
+            return await super()._agenerate(*args, **kwargs)
+
+    await learn(store, Slow(script=[answer(change("I take pills."))]), message)
     assert await texts(store, kind="fact") == set()
+
+
+async def test_a_late_model_does_not_correct_the_present_by_the_past(store, owed, change, answer) -> None:
+    early, late = owed("I live in Paris."), owed("I live in Rome.", said_at=LATER)
+    await write_episodes(store, [early, late], wants_facts=True)
+    model = ScriptedChatModel(script=[answer(change("I live in Paris now.", "supersede", 1))])
+    await learn(store, model, early)
+    assert "Known:\nnothing" in asked(model)
+    assert "I live in Rome." in await texts(store)
+    await tell(store, late, answer(change("I live in Rome now.", "supersede", 1)))
+    assert await texts(store) == {"I live in Rome.", "I live in Rome now."}
 
 
 async def test_a_message_is_read_once(store, owed, change, answer) -> None:
