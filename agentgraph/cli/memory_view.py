@@ -18,7 +18,14 @@ from agentgraph.memory.stored import Memory
 
 __all__ = ["memory_table", "plan_table", "recall_view", "timeline_table", "whole_memory"]
 
-_MARKS: Final = {"inside": ("●", "green"), "outside": ("○", "yellow"), "undated": ("◌", "cyan"), "any": ("●", "green")}
+_MARKS: Final = {
+    "inside": ("●", "green"),
+    "outside": ("○", "yellow"),
+    "told": ("◐", "cyan"),
+    "undated": ("◌", "cyan"),
+    "any": ("●", "green"),
+    "pinned": ("■", "green"),
+}
 _TOLD: Final = {"namespace", "key", "kind", "text", "speaker", "source", "recorded_at", "event", "placed", "why"}
 _IDS_SHOWN: Final = 5
 _WIDEST: Final = {"key": 18, "about": 24, "when": 24}  # columns of a terminal, so that the text has room
@@ -140,15 +147,21 @@ def _candidate(memory: Mapping[str, Any], *, is_explained: bool, is_left_out: bo
     told = f"told {memory['recorded_at'][:10]}" if memory["recorded_at"] else ""
     about = f"about {event['text']}" if event else "names no time"
     source = ", ".join(f"{name} {part}" for name, part in memory["source"].items() if part)
-    # Whatever else a receipt says is a score: recall may come to give more of them.
-    scores = ", ".join(
-        f"{name} {score:.3f}" if isinstance(score, float) else f"{name} {score}"
-        for name, score in memory.items()
-        if name not in _TOLD and score not in (None, [], {}, "")
-    )
+    scores = ", ".join(_scores(memory))
     for part in (f"{memory['placed']}: {memory['why']}", scores, " · ".join(filter(None, (about, told, source)))):
         line.append(f"\n    {safe(part)}", style="dim")
     return line.append(f"\n    {'/'.join(memory['namespace'])} {safe(memory['key'])}", style="dim")
+
+
+def _scores(memory: Mapping[str, Any], of: str = "") -> Iterator[str]:
+    """Yield whatever else a receipt says: scores, of which recall may come to give more, and the parts of some."""
+    for name, said in memory.items():
+        if isinstance(said, Mapping) and name not in _TOLD:
+            yield from _scores(said, f"{name} ")
+        elif isinstance(said, float):
+            yield f"{of}{name} {said:.3f}"
+        elif name not in _TOLD and said not in (None, "", []):
+            yield f"{of}{name} {said}"
 
 
 def _table(*headings: str) -> Table:

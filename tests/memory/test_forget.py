@@ -267,9 +267,7 @@ async def test_what_is_still_owed_is_struck_off(open_app: OpenApp, storage: Path
 
 
 @pytest.mark.parametrize("target", [{}, {"user": "ann"}, {"source": "m1"}, {"thread": "t1"}])
-async def test_whoever_writes_what_was_owed_all_the_same_writes_nothing(
-    app: AgentGraph, target: dict[str, Any]
-) -> None:
+async def test_what_was_owed_is_not_written_any_more(app: AgentGraph, target: dict[str, Any]) -> None:
     await app.settled()
     owed: Owed = {
         "namespace": ["acme", "memory", "user", "ann"],
