@@ -1,20 +1,54 @@
-"""Which leaves hold a scope's memories, and how they are gone through in any store."""
+"""Where memories are kept: which leaves are a scope's, and how they are gone through in any store."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 from typing import Final, cast
 
 from langgraph.store.base import BaseStore, SearchItem, SearchOp
 
+from agentgraph.errors import InvalidInputError
 from agentgraph.memory.stored import Memory, Namespace, leaf_namespace, memory_from
 from agentgraph.scope import Scope, history_namespace
 from agentgraph.stores.walk import WalkableStore
 
-__all__ = ["own_leaves", "places_of", "superseded_by", "tombstone_leaves", "walk_memories"]
+__all__ = ["Kept", "own_leaves", "places_of", "scope_of", "superseded_by", "tombstone_leaves", "walk_memories"]
 
 _PAGE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Where an application keeps its memories, and how it reads them.
+
+    Attributes:
+        store: Any LangGraph store; a `WalkableStore` can do everything.
+        zone: The speaker's, where a call names none.
+        top_k: How many memories a search keeps, where a call does not say.
+        include_global: Whether searches read `_global` too.
+        clock: Tells the present moment.
+        temporal_awareness: Whether searches understand words of time.
+    """
+
+    store: BaseStore
+    zone: str
+    top_k: int
+    include_global: bool
+    clock: Callable[[], datetime]
+    temporal_awareness: bool = True
+
+
+def scope_of(tenant: str, user: str | None, session: str | None) -> Scope:
+    """Return the scope that `tenant` (or `tenant:session`), `user` and `session` name."""
+    scope = Scope.parse(tenant, user=user)
+    if session is None:
+        return scope
+    if scope.session not in {None, session}:
+        raise InvalidInputError(f"tenant {tenant!r} names another session than {session!r}", param="session")
+    return Scope(tenant=scope.tenant, user=user, session=session)
 
 
 def own_leaves(scope: Scope) -> list[Namespace]:

@@ -80,6 +80,10 @@ class Memory:
         """Whether another memory has replaced it."""
         return self.namespace[1] == _SUPERSEDED
 
+    def has_ended(self, now: datetime) -> bool:
+        """Whether it has outlived its time; a store may keep it a little longer."""
+        return self.expires_at is not None and self.expires_at <= now
+
     def as_record(self) -> dict[str, Any]:
         """Return it as a JSON object; `memory import` reads it back, in this tenant or in another."""
         named = {
