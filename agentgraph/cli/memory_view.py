@@ -13,10 +13,10 @@ from rich.text import Text
 
 from agentgraph.cli.render import safe
 from agentgraph.memory.forget_receipt import ForgetReceipt
-from agentgraph.memory.memories import TimelineEntry
 from agentgraph.memory.stored import Memory
+from agentgraph.memory.timeline import TimelineEntry
 
-__all__ = ["memory_table", "plan_table", "recall_view", "timeline_table", "whole_memory"]
+__all__ = ["memory_lines", "plan_table", "recall_view", "timeline_lines", "whole_memory"]
 
 _MARKS: Final = {
     "inside": ("●", "green"),
@@ -28,37 +28,29 @@ _MARKS: Final = {
 }
 _TOLD: Final = {"namespace", "key", "kind", "text", "speaker", "source", "recorded_at", "event", "placed", "why"}
 _IDS_SHOWN: Final = 5
-_WIDEST: Final = {"key": 18, "about": 24, "when": 24}  # columns of a terminal, so that the text has room
 _LONGEST_LINE: Final = 160
 
 
-def memory_table(memories: Sequence[Memory], zone: ZoneInfo) -> RenderableType:
-    """Return memories a line each."""
+def memory_lines(memories: Sequence[Memory], zone: ZoneInfo) -> RenderableType:
+    """Return memories, two lines each: what it says, and what is known of it."""
     if not memories:
         return Text("no memories", style="dim")
-    table = _table("key", "whose", "kind", "recorded", "about", "text")
-    for memory in memories:
-        style = "dim" if memory.is_superseded else ""
-        about = "" if memory.event is None else memory.event["text"]
-        told = _day(memory.recorded_at, zone)
-        text = Text(_line(memory.text))
-        if memory.valid_until is not None:
-            text.append(f"  until {_day(memory.valid_until, zone)}", style="italic")
-        table.add_row(Text(safe(memory.key)), _whose(memory), memory.kind, told, Text(safe(about)), text, style=style)
-    return table
+    return Group(*(_entry(memory.text, _facts(memory, zone)) for memory in memories))
 
 
-def timeline_table(line: Sequence[TimelineEntry], zone: ZoneInfo) -> RenderableType:
+def timeline_lines(line: Sequence[TimelineEntry], zone: ZoneInfo) -> RenderableType:
     """Return memories along time, each with the clock that placed it."""
     if not line:
         return Text("no memories", style="dim")
-    table = _table("when", "by", "whose", "text")
+    lines: list[RenderableType] = []
     for entry in line:
         event = entry.memory.event
-        when = _day(entry.at, zone) if event is None else safe(event["text"]) or _day(entry.at, zone)
-        clock = Text("what it is about", style="green") if entry.clock == "event" else Text("when told", style="cyan")
-        table.add_row(when, clock, _whose(entry.memory), Text(_line(entry.memory.text)))
-    return table
+        if event is None:
+            placed = f"{_day(entry.at, zone)}, when it was told"
+        else:
+            placed = f"{event['text'] or _day(entry.at, zone)}, what it is about"
+        lines.append(_entry(entry.memory.text, [placed, _whose(entry.memory), entry.memory.key], style="cyan"))
+    return Group(*lines)
 
 
 def whole_memory(memory: Memory, zone: ZoneInfo) -> RenderableType:
@@ -70,7 +62,7 @@ def whole_memory(memory: Memory, zone: ZoneInfo) -> RenderableType:
     fields: dict[str, str | None] = {
         "text": memory.text,
         "key": memory.key,
-        "whose": _whose(memory).plain,
+        "whose": _whose(memory),
         "kind": memory.kind,
         "speaker": memory.speaker,
         "recorded": _moment(memory.recorded_at, zone),
@@ -115,7 +107,7 @@ def plan_table(receipt: ForgetReceipt) -> RenderableType:
     verb = "would forget" if receipt.is_dry_run else "forgot"
     lines.append(Text(f"{verb} {target}", style="bold"))
     if receipt.removed:
-        table = _table("where", "what", "how many", "ids")
+        table = Table("where", "what", "how many", "ids", box=None, pad_edge=False, header_style="dim")
         for removed in receipt.removed:
             ids = ", ".join(map(safe, removed.ids[:_IDS_SHOWN]))
             more = len(removed.ids) > _IDS_SHOWN or removed.count > len(removed.ids)
@@ -164,23 +156,29 @@ def _scores(memory: Mapping[str, Any], of: str = "") -> Iterator[str]:
             yield f"{of}{name} {said}"
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in headings:
-        table.add_column(
-            heading,
-            overflow="fold",
-            max_width=_WIDEST.get(heading),
-            no_wrap=heading in {"kind", "recorded", "whose"},
-            justify="right" if heading == "how many" else "left",
-        )
-    return table
+def _entry(text: str, facts: Sequence[str], *, style: str = "") -> Text:
+    first, *others = [safe(fact) for fact in facts]
+    line = Text(_line(text)).append("\n  ").append(first, style=style or "dim")
+    return line.append("".join(f" · {fact}" for fact in others), style="dim")
 
 
-def _whose(memory: Memory) -> Text:
+def _facts(memory: Memory, zone: ZoneInfo) -> list[str]:
+    facts = [memory.key, _whose(memory), memory.kind]
+    if memory.recorded_at is not None:
+        facts.append(f"told {_day(memory.recorded_at, zone)}")
+    if memory.event is not None:
+        facts.append(f"about {memory.event['text']}")
+    if memory.valid_until is not None:
+        facts.append(f"superseded {_day(memory.valid_until, zone)}")
+    if memory.expires_at is not None:
+        facts.append(f"expires {_moment(memory.expires_at, zone)}")
+    return facts
+
+
+def _whose(memory: Memory) -> str:
     if memory.session is not None:
-        return Text(f"session {memory.session}")
-    return Text(memory.user if memory.user is not None else "everybody", style="" if memory.user else "dim")
+        return f"session {memory.session}"
+    return "everybody" if memory.user is None else f"user {memory.user}"
 
 
 def _line(text: str) -> str:

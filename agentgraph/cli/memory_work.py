@@ -19,7 +19,7 @@ from rich.text import Text
 from agentgraph._sync import run_sync
 from agentgraph.app import AgentGraph
 from agentgraph.cli.invocation import Invocation
-from agentgraph.cli.memory_view import memory_table, plan_table, recall_view, timeline_table, whole_memory
+from agentgraph.cli.memory_view import memory_lines, plan_table, recall_view, timeline_lines, whole_memory
 from agentgraph.cli.work_bar import WorkBar
 from agentgraph.errors import ConfigurationError, InvalidInputError, NotFoundError
 from agentgraph.memory.stored import Memory
@@ -68,7 +68,7 @@ class Desk:
                 include_superseded=include_superseded,
             )
         )
-        self._show({"memories": [each.as_record() for each in found]}, lambda: memory_table(found, self._zone))
+        self._show({"memories": [each.as_record() for each in found]}, lambda: memory_lines(found, self._zone))
 
     def search(self, query: str, **options: Any) -> None:
         """Recall what a run would."""
@@ -137,12 +137,12 @@ class Desk:
         line = self._ask(lambda app: app.memories.timeline(**self._scope, **bounds, limit=limit))
         zone = ZoneInfo(timezone) if timezone else self._zone
         record = [{"at": each.at.isoformat(), "clock": each.clock, "memory": each.memory.as_record()} for each in line]
-        self._show({"timeline": record}, lambda: timeline_table(line, zone))
+        self._show({"timeline": record}, lambda: timeline_lines(line, zone))
 
     def history(self, key: str) -> None:
         """Show what a memory superseded."""
         found = self._ask(lambda app: app.memories.history(key, **self._scope))
-        self._show({"history": [each.as_record() for each in found]}, lambda: memory_table(found, self._zone))
+        self._show({"history": [each.as_record() for each in found]}, lambda: memory_lines(found, self._zone))
 
     def export(self, output: Path | None) -> None:
         """Write memories as JSON Lines, to stdout or a file."""
