@@ -29,7 +29,8 @@ from agentgraph.graph.build import build_graph
 from agentgraph.memory.forget import Forgetter
 from agentgraph.memory.forget_receipt import ForgetReceipt
 from agentgraph.memory.forget_target import ForgetTarget
-from agentgraph.memory.memories import Kept, Memories, scope_of
+from agentgraph.memory.kept import Kept, scope_of
+from agentgraph.memory.memories import Memories
 from agentgraph.memory.worker import MemoryWorker
 from agentgraph.models.embeddings import (
     CachedEmbeddings,
@@ -321,6 +322,7 @@ class AgentGraph:
             zone=settings.timezone,
             top_k=settings.mem_top_k,
             include_global=settings.enable_global_memory,
+            temporal_awareness=settings.temporal_awareness,
             clock=self._clock,
         )
 
