@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentgraph.errors import AgentGraphError
 from agentgraph.memory.known import Known
+from agentgraph.memory.passages import sentences_of
 from agentgraph.memory.record import Owed, moment
-from agentgraph.memory.words import telling_words
+from agentgraph.memory.words import most_alike, telling_words
 
 __all__ = ["Change", "InvalidAnswerError", "MemoryChange", "MemoryChanges", "extract"]
 
@@ -155,7 +156,9 @@ def _question(owed: Owed, known: Sequence[Known]) -> str:
 def _checked(change: MemoryChange, owed: Owed, known: Sequence[Known]) -> Change | None:
     """Return `change` as far as it can be believed; `None` if not at all."""
     text = " ".join(change.text.split())
-    if change.action == "ignore" or not text or len(text) > _LONGEST_FACT or _INSTRUCTS.search(text):
+    if change.action == "ignore" or len(text) > _LONGEST_FACT or not sentences_of(text) or _INSTRUCTS.search(text):
+        return None
+    if _TAMPERS.search(most_alike(text, sentences_of(owed["text"]) or [owed["text"]])):
         return None
     told = telling_words(owed["text"])
     if told.isdisjoint(telling_words(text)):
@@ -183,6 +186,12 @@ _ORDERS: Final = (
 _ASKED: Final = r"(?:ask|request|instruct|order|want|tell)(?:s|ed|ing)? (?:you|the assistant|the model|the ai)"
 _INSTRUCTS: Final = re.compile(
     rf"^\W*(?:{_ORDERS})(?!\w)|\b{_ASKED}\b|\b(?:previous|prior|all) (?:instructions|memories)\b", re.IGNORECASE
+)
+# A sentence that would have memory itself changed says nothing of the speaker, whatever words it supplies.
+_TAMPERS: Final = re.compile(
+    r"\b(?:supersede|overwrite|replace|delete|erase|wipe|clear|forget|ignore|disregard)\b.{0,40}"
+    r"\b(?:memor(?:y|ies)|instructions?|prompts?|everything)\b",
+    re.IGNORECASE,
 )
 
 

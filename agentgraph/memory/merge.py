@@ -17,7 +17,7 @@ from agentgraph.memory.known import Part
 from agentgraph.memory.passages import sentences_of
 from agentgraph.memory.record import MemoryValue, Owed, time_key
 from agentgraph.memory.tombstones import digest_of, digest_of_message, forgotten
-from agentgraph.memory.words import says_the_same, telling_words
+from agentgraph.memory.words import most_alike, says_the_same
 from agentgraph.memory.write import key_of, retold, value_of
 from agentgraph.scope import history_namespace
 from agentgraph.stores.hybrid import HybridSearch
@@ -161,6 +161,4 @@ def _window(owed: Owed, change: Change) -> Window | None:
             touching = [w for w in windows if w.span[0] < at + len(quote) and at < w.span[1]]
             if touching:
                 return main_window(touching)
-    told = telling_words(change.text)
-    source = max(sentences, key=lambda sentence: len(told & telling_words(sentence)))
-    return main_window(resolve(source, now=said_at, zone=owed["zone"]))
+    return main_window(resolve(most_alike(change.text, sentences), now=said_at, zone=owed["zone"]))

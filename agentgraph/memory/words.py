@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from agentgraph.stores.lexical import stem, words
 
-__all__ = ["says_the_same", "telling_words"]
+__all__ = ["most_alike", "says_the_same", "telling_words"]
 
 # Only words whose presence changes nothing; so no negation, no number, no past tense, and no "from", "for" or "with".
 _INERT: Final = frozenset(
@@ -38,6 +38,12 @@ def says_the_same(text: str, other: str) -> bool:
         [w for w in theirs if w in mine and not w.islower()],
     )
     return names == others
+
+
+def most_alike(text: str, others: Sequence[str]) -> str:
+    """Return the one of `others` that shares the most telling words with `text`, of equals the first."""
+    told = telling_words(text)
+    return max(others, key=lambda other: len(told & telling_words(other)))
 
 
 def _told(text: str) -> Iterator[str]:

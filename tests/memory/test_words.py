@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentgraph.memory.words import says_the_same, telling_words
+from agentgraph.memory.words import most_alike, says_the_same, telling_words
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,9 @@ def test_what_differs_in_one_telling_word_does_not(text: str, other: str) -> Non
 
 def test_telling_words_are_stems_without_what_changes_nothing() -> None:
     assert telling_words("I have really been living in Rome") == {"been", "live", "in", "rome"}
+
+
+def test_the_most_alike_shares_the_most_telling_words() -> None:
+    said = ["I like tea.", "I bought a car last week.", "The car is red."]
+    assert most_alike("I bought a car.", said) == said[1]
+    assert most_alike("Nothing of it.", said) == said[0]
