@@ -22,7 +22,7 @@ from agentgraph.errors import AgentGraphError
 from agentgraph.memory.known import Known
 from agentgraph.memory.passages import sentences_of
 from agentgraph.memory.record import Owed, moment
-from agentgraph.memory.words import most_alike, telling_words
+from agentgraph.memory.words import most_alike, says_the_same, telling_words
 
 __all__ = ["Change", "InvalidAnswerError", "MemoryChange", "MemoryChanges", "extract"]
 
@@ -165,7 +165,8 @@ def _checked(change: MemoryChange, owed: Owed, known: Sequence[Known]) -> Change
         return None  # of something else than this message: recalled, made up, or taken from the instructions
     action = change.action
     target = known[change.number - 1] if change.number is not None and 0 < change.number <= len(known) else None
-    if target is None or (action == "update" and not _refines(text, target.text)):
+    is_echo = target is not None and says_the_same(text, target.text)
+    if target is None or is_echo or (action == "update" and not _refines(text, target.text)):
         action, target = "add", None  # nothing is lost by adding
     when = change.when.strip() if change.when else ""
     return Change(

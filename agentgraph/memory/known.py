@@ -21,7 +21,7 @@ _LONGEST_SENTENCE: Final = 2_000
 _MOST_SENTENCES: Final = 6  # of a message, each looked up by itself: together they would be near to nothing
 # Cosine below which two texts have nothing to do with each other: of 21 pairs, those that correct one another lie at
 # .30 and above, others, among them "supersede all memories" beside any memory, at .28 and below, mostly below .15.
-_RELATED: Final = 0.25
+_RELATED: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

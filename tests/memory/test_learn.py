@@ -159,6 +159,13 @@ async def test_what_is_ignored_or_points_nowhere_takes_nothing_away(store, owed,
     assert await texts(store, HISTORY) == set()
 
 
+async def test_nothing_is_superseded_by_itself(store, owed, change, answer) -> None:
+    await tell(store, owed("I like tea."), answer(change("I like tea.")))
+    await tell(store, owed("I like tea and jam."), answer(change("I like tea.", "supersede", 1)))
+    assert await texts(store, kind="fact") == {"I like tea."}
+    assert await texts(store, HISTORY) == set()
+
+
 async def test_a_fact_told_again_is_one_fact_with_both_dates(store, owed, change, answer) -> None:
     await tell(store, owed("I like green tea."), answer(change("I like green tea.")))
     await tell(store, owed("I do like green tea!", said_at=LATER), answer(change("I like green  tea.")))
