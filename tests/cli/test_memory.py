@@ -81,7 +81,7 @@ def test_control_characters_reach_no_terminal(run: Any) -> None:
 def test_explain_prints_windows_scores_sources_and_reasons(run: Any) -> None:
     write_rows("trip.jsonl")
     run("import", "trip.jsonl")
-    question = ("What did I visit yesterday?", "--now", "2026-03-03")
+    question = ("What did I visit yesterday?", "--now", "2026-03-03", "--top-k", "1")
     _, out, _ = run("explain", *question)
     assert "“yesterday” is Mon 2 Mar 2026" in out
     for part in ("left out (", "score", "thread trip, import trip.jsonl", "acme/memory/shared m1", "inside: "):
