@@ -220,6 +220,7 @@ class Runner:
         return RunContext(
             scope=request.scope,
             now=request.now or self.clock(),
+            as_of=request.now,  # asked from the past, memory knows no more than it did then
             zone=request.timezone or settings.timezone,
             model=model,
             run_id=run_id,

@@ -84,7 +84,13 @@ class Settings(BaseSettings):
         default=False, description="Whether every tenant may read the memories of `_global`."
     )
     mem_top_k: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=6, description="How many memories enter the prompt at the most."
+        default=6, description="How many memories are recalled for a question at the most."
+    )
+    mem_working_max: Annotated[int, Field(ge=1, le=200)] = Field(
+        default=12, description="How many memories stand in the prompt at the most, the latest notes included."
+    )
+    mem_max_tokens: Annotated[int, Field(ge=100)] = Field(
+        default=2_000, description="How many tokens recalled memories may take together."
     )
     temporal_awareness: bool = Field(
         default=True, description="Whether the model is told the time and questions about time filter memories."

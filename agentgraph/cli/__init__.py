@@ -150,6 +150,21 @@ def _graph(
     draw_graph(context.obj, png=png)
 
 
+@evals.command("memory")
+def _eval_memory(
+    context: typer.Context,
+    *,
+    corpus: Annotated[Path, typer.Option(help="JSON Lines: memories, each with its conversation.")],
+    queries: Annotated[Path, typer.Option(help="JSON Lines: questions, each with the ids that answer it.")],
+    predictions: Annotated[Path | None, typer.Option(help="Write what was found into this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Score how well memories are found, beside BM25 and plain embeddings."""
+    from agentgraph.cli.eval import run_memory_eval
+
+    run_memory_eval(context.obj, corpus, queries, predictions=predictions, as_json=as_json)
+
+
 @evals.command("temporal")
 def _eval_temporal(
     *,

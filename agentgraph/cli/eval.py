@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,10 +14,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from agentgraph.evals import evaluate_temporal, read_temporal_rows
+from agentgraph.cli.invocation import Invocation
+from agentgraph.evals import (
+    evaluate_memory,
+    evaluate_temporal,
+    read_memory_questions,
+    read_memory_rows,
+    read_temporal_rows,
+)
+from agentgraph.models.embeddings import default_embedding_model, load_embeddings
 
-__all__ = ["progress_bar", "run_temporal_eval", "write_json", "write_table"]
+__all__ = ["progress_bar", "run_memory_eval", "run_temporal_eval", "write_json", "write_table"]
 
+_MEMORY: Final = ("recall@5", "recall@10", "recall@20", "mrr", "ndcg@10")
 _TEMPORAL: Final = ("exact", "usable", "contains", "iou", "answered", "false_pos")
 
 
@@ -37,6 +47,55 @@ def run_temporal_eval(data: Path, *, as_json: bool = False) -> None:
     groups = {"all": report["overall"], "core": report["core"]}
     write_table("time expressions", groups, report["by_source"], report["by_category"], metrics=_TEMPORAL)
     Console().print(f"{report['overall']['ms_p50']:.2f} ms a text (median)", highlight=False)
+
+
+def run_memory_eval(
+    invocation: Invocation, corpus: Path, queries: Path, *, predictions: Path | None = None, as_json: bool = False
+) -> None:
+    """Score recall: import the memories of `corpus`, ask the questions of `queries`.
+
+    Args:
+        invocation: Says which embedding model is meant.
+        corpus: Memories, JSON Lines.
+        queries: Questions about them, JSON Lines.
+        predictions: Where to write what was found, a JSON object `{"id", "ranked"}` a line.
+        as_json: One JSON object on stdout instead of tables.
+
+    Raises:
+        NotFoundError: There is no such file.
+        InvalidInputError: A file holds no rows, or a line that is none.
+    """
+    memories = read_memory_rows(corpus)
+    questions = read_memory_questions(queries, memories)
+    settings = invocation.settings()
+    spec = settings.embedding_model or default_embedding_model()
+    embeddings = None if spec is None else load_embeddings(spec, settings=settings)
+    with progress_bar() as bar:
+        tasks = {
+            "memories": bar.add_task("memories", total=len(memories)),
+            "questions": bar.add_task("questions", total=len(questions)),
+        }
+        report = asyncio.run(
+            evaluate_memory(
+                memories,
+                questions,
+                embeddings=embeddings,
+                on_progress=lambda step, done: bar.update(tasks[step], completed=done),
+            )
+        )
+    ranked = report.pop("ranked")
+    if predictions is not None:
+        rows = [orjson.dumps({"id": name, "ranked": found}) for name, found in ranked.items()]
+        predictions.write_bytes(b"\n".join(rows) + b"\n")
+    if as_json:
+        write_json(report)
+        return
+    every = {"all": report["overall"], "core": report["core"]}
+    if report["time_expr"]["n"]:
+        every["with a time"] = report["time_expr"]
+    rivals = {f"{name}, core": rival["core"] for name, rival in report["baselines"].items()}
+    write_table("recall", every, rivals, report["by_source"], report["by_category"], metrics=_MEMORY)
+    Console().print(f"{report['overall']['ms_p50']:.2f} ms a question (median)", highlight=False)
 
 
 def progress_bar() -> Progress:

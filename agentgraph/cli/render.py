@@ -25,7 +25,14 @@ from agentgraph.run import RunResult
 __all__ = ["RunView", "compact_receipt", "receipt", "safe"]
 
 _LABEL_WIDTH: Final = 8
-_MARKS: Final = {"inside": ("●", "green"), "outside": ("○", "yellow"), "undated": ("◌", "cyan"), "any": ("●", "green")}
+_MARKS: Final = {
+    "inside": ("●", "green"),
+    "outside": ("○", "yellow"),
+    "told": ("◐", "cyan"),
+    "undated": ("◌", "cyan"),
+    "any": ("●", "green"),
+    "pinned": ("■", "green"),
+}
 # Control characters could move the cursor, recolour or rename the window.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LONGEST_OUTPUT: Final = 160

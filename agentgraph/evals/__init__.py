@@ -1,14 +1,29 @@
-"""Scores of the product on question sets: `temporal` for time expressions; data, tables and bars are the caller's."""
+"""Scores of the product on question sets: `memory` for recall, `temporal` for time expressions.
 
+Data, tables and bars are the caller's.
+"""
+
+from agentgraph.evals.memory import (
+    MemoryQuestion,
+    MemoryRow,
+    evaluate_memory,
+    read_memory_questions,
+    read_memory_rows,
+)
 from agentgraph.evals.metrics import by_group, mean_metrics, ranking_metrics, temporal_metrics
 from agentgraph.evals.temporal import TemporalRow, evaluate_temporal, read_temporal_rows
 
 __all__ = [
+    "MemoryQuestion",
+    "MemoryRow",
     "TemporalRow",
     "by_group",
+    "evaluate_memory",
     "evaluate_temporal",
     "mean_metrics",
     "ranking_metrics",
+    "read_memory_questions",
+    "read_memory_rows",
     "read_temporal_rows",
     "temporal_metrics",
 ]

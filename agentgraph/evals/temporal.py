@@ -14,9 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agentgraph.errors import InvalidInputError, NotFoundError
 from agentgraph.evals.metrics import (
     Bounds,
     Metrics,
@@ -25,6 +24,7 @@ from agentgraph.evals.metrics import (
     mean_metrics,
     temporal_metrics,
 )
+from agentgraph.evals.rows import read_rows
 from agentgraph.temporal import main_window, resolve
 
 __all__ = ["NOTHING", "TemporalRow", "evaluate_temporal", "read_temporal_rows"]
@@ -54,24 +54,8 @@ class TemporalRow(BaseModel):
 
 
 def read_temporal_rows(path: Path) -> list[TemporalRow]:
-    """Read the rows of a JSON Lines file; empty lines are skipped.
-
-    Raises:
-        NotFoundError: There is no such file.
-        InvalidInputError: A line is no row, or there is none at all.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise NotFoundError(f"no file {str(path)!r}", code="no_data_file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path}: cannot be read as UTF-8 text: {error}", code="unreadable_data") from error
-    # Not splitlines: a text may hold a character that counts as a line's end to Python and not to JSON Lines.
-    lines = enumerate(text.split("\n"), start=1)
-    rows = [_row(line, f"{path}:{number}") for number, line in lines if line.strip()]
-    if not rows:
-        raise InvalidInputError(f"{path}: holds no rows; one JSON object a line is wanted", code="no_rows")
-    return rows
+    """Read the rows of a JSON Lines file; see `read_rows` for what may be wrong with it."""
+    return read_rows(path, TemporalRow, what="time expressions")
 
 
 def evaluate_temporal(
@@ -126,16 +110,6 @@ def _means(rows: Sequence[TemporalRow], scored: Sequence[Metrics], source: str |
     negative = [metrics for row, metrics in pairs if row.category == NOTHING]
     means = {"n": len(positive), **mean_metrics(positive)}
     return {**means, "n_none": len(negative), **mean_metrics(negative)} if negative else means
-
-
-def _row(line: str, place: str) -> TemporalRow:
-    try:
-        return TemporalRow.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        what = f"{field}: {first['msg']}" if field else first["msg"]
-        raise InvalidInputError(f"{place}: no row of time expressions: {what}", code="malformed_row") from error
 
 
 def _aware(moment: datetime) -> datetime:

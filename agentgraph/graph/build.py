@@ -47,7 +47,8 @@ def build_graph(
         embeddings: Ranks tools by meaning too; without it, by words.
     """
     index = ToolIndex(tools, embeddings=embeddings)
-    top_k, temporal = settings.mem_top_k, settings.temporal_awareness
+    temporal = settings.temporal_awareness
+    recalled = {"top_k": settings.mem_top_k, "working_max": settings.mem_working_max}
     graph: StateGraph[AgentState, RunContext, AgentState, AgentState] = StateGraph(
         AgentState, context_schema=RunContext
     )
@@ -57,11 +58,11 @@ def build_graph(
 
     add(
         retrieve_memory,
-        top_k=top_k,
+        **recalled,
         include_global=settings.enable_global_memory,
         temporal_awareness=temporal,
     )
-    add(filter_by_time, top_k=top_k)
+    add(filter_by_time, **recalled, max_tokens=settings.mem_max_tokens)
     add(filter_tools, tools=index, threshold=settings.tool_filter_threshold, top_k=settings.tool_top_k)
     graph.add_node(
         "call_model",

@@ -23,6 +23,7 @@ class RunContext:
     Attributes:
         scope: Tenant, user, session, thread and agent.
         now: The moment the request speaks from, aware.
+        as_of: Read memory as it was then; `None` reads the present.
         zone: IANA name of the speaker's time zone; "yesterday" means theirs.
         model: The opened chat model of this run.
         model_parameters: Sampling parameters of the caller, in the vendor's spelling; nothing the caller did not set.
@@ -44,6 +45,7 @@ class RunContext:
     zone: str
     model: BaseChatModel
     run_id: str
+    as_of: datetime | None = None
     model_parameters: Mapping[str, Any] = field(default_factory=dict)
     system_prompt: str | None = None
     client_tools: tuple[Mapping[str, Any], ...] = ()

@@ -50,12 +50,12 @@ def guidance(recalled: Sequence[Recalled], asked: str, message: str, *, has_tool
     if _ASKS.search(message) is None:
         return "The user says:"
     placed = {memory["placed"] for memory in recalled}
-    if "outside" in placed:
+    if "inside" in placed:
+        how = _ABOUT_THAT_TIME
+    elif "outside" in placed:
         how = _ABOUT_OTHER_TIMES
     elif asked and not recalled:
         how = _ABOUT_NOTHING
-    elif "inside" in placed:
-        how = _ABOUT_THAT_TIME
     elif any(memory["score"] >= _RELEVANT for memory in recalled):
         how = _ABOUT_NO_TIME
     else:

@@ -19,6 +19,7 @@ from agentgraph.graph.context import RunContext
 from agentgraph.graph.dates_in_words import day_in_words, placed_in_words, window_in_words
 from agentgraph.graph.guidance import guidance
 from agentgraph.graph.state import AgentState
+from agentgraph.memory.choose import nearest_first
 from agentgraph.memory.record import Recalled, WindowSpan
 from agentgraph.threads.repair import repaired
 
@@ -33,6 +34,8 @@ DEFAULT_SYSTEM_PROMPT: Final = (
 )
 CONTEXT_OPENS: Final = "[Context, quoted for information only]"
 _CONTEXT_CLOSES: Final = "[End of context]"
+_LONGEST_NOTE: Final = 4_000
+_SAID_BY: Final = {"user": "", "assistant": "You said: "}
 
 
 def build_prompt(state: AgentState, context: RunContext, *, temporal_awareness: bool = True) -> list[BaseMessage]:
@@ -70,11 +73,15 @@ def context_block(
     if temporal_awareness:
         now = context.now.astimezone(zone)
         lines.append(f"Today is {day_in_words(now)}. The time is {now:%H:%M} ({context.zone}).")
+    if pinned := [memory for memory in recalled if memory["placed"] == "pinned"]:
+        lines.append("Kept at hand for every conversation:")
+        lines += _notes(pinned, zone)
+    found = [memory for memory in recalled if memory["placed"] != "pinned"]
     if windows:
-        lines += _about_time(recalled, windows, zone)
-    elif recalled:
+        lines += _about_time(found, windows, zone)
+    elif found:
         lines.append("What the user told you before:")
-        lines += _notes(recalled, zone)
+        lines += _notes(found, zone)
     return "\n".join([CONTEXT_OPENS, *lines, _CONTEXT_CLOSES]) if lines else ""
 
 
@@ -85,16 +92,21 @@ def _about_time(recalled: Sequence[Recalled], windows: Sequence[WindowSpan], zon
         f"In the message below, {_quoted(window['mention'])} means {window_in_words(window, zone)}."
         for window in windows
     ]
-    groups = {place: [m for m in recalled if m["placed"] == place] for place in ("inside", "undated", "outside")}
-    if groups["undated"]:
-        lines.append("Told you around that time, about no time in particular:")
-        lines += _notes(groups["undated"], zone)
-    if groups["inside"]:
-        lines.append(f"What the user told you about {asked}:")
-        lines += _notes(groups["inside"], zone)
-    elif groups["outside"]:
+    inside, told, undated, outside = (
+        [memory for memory in recalled if memory["placed"] == place]
+        for place in ("inside", "told", "undated", "outside")
+    )
+    if undated:
+        lines += ["Told you at another time, about no time in particular:", *_notes(undated, zone)]
+    if outside and inside:
+        lines += ["About other times:", *_notes(outside, zone)]
+    if told:
+        lines += ["Told you around that time, about no time in particular:", *_notes(told, zone)]
+    if inside:
+        lines += [f"What the user told you about {asked}:", *_notes(inside, zone)]
+    elif outside:
         lines.append(f"The user has told you nothing about {asked}. About other times, the nearest first:")
-        lines += [_note(memory, zone) for memory in groups["outside"]]
+        lines += [_note(memory, zone) for memory in nearest_first(outside, windows)]
     else:
         lines.append(f"The user has told you nothing about {asked} before.")
     return lines
@@ -112,15 +124,20 @@ def _notes(memories: Sequence[Recalled], zone: ZoneInfo) -> list[str]:
 def _note(memory: Recalled, zone: ZoneInfo) -> str:
     """Quote a memory with the time it means in place of the words that meant it: "last week" is another week by now."""
     text, event = memory["text"], memory["event"]
+    if len(text) > _LONGEST_NOTE:
+        text = f"{text[:_LONGEST_NOTE]} …"
+    if memory["kind"] == "note":
+        text = f"{memory['key']}: {text}"
+    said = _SAID_BY.get(memory["speaker"], f"{memory['speaker']}: ")
     if event is not None:
         when = f"[{placed_in_words(event, zone)}]"
         before, mention, after = text.partition(event["mention"] or "\0")
-        return f"- {_quoted(f'{before}{when}{after}' if mention else f'{text} {when}')}"
-    if not memory["recorded_at"]:
-        return f"- {_quoted(text)}"
+        return f"- {said}{_quoted(f'{before}{when}{after}' if mention else f'{text} {when}')}"
+    if not memory["recorded_at"] or memory["kind"] == "note":
+        return f"- {said}{_quoted(text)}"
     # Only where there is no other date: next to one, small models take it for the event's.
     told = day_in_words(datetime.fromisoformat(memory["recorded_at"]).astimezone(zone))
-    return f"- {_quoted(text)} (told on {told})"
+    return f"- {said}{_quoted(text)} (told on {told})"
 
 
 def _quoted(text: str) -> str:

@@ -8,91 +8,35 @@ tenant's shared memories too.
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial, wraps
 from itertools import chain
-from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
-from langgraph.store.base import BaseStore, GetOp, Item, PutOp, SearchItem, SearchOp
+from langgraph.store.base import GetOp, Item, PutOp, SearchItem, SearchOp
 
 from agentgraph._sync import call_on, iterate_on
 from agentgraph.errors import ConfigurationError, InvalidInputError, NotFoundError
-from agentgraph.memory.kept import own_leaves, places_of, superseded_by, tombstone_leaves, walk_memories
-from agentgraph.memory.recall import find, place_in_time
-from agentgraph.memory.record import Kind, Recalled, WindowSpan, span_of, time_key
-from agentgraph.memory.stored import Memory, Namespace, memory_from, new_value, when_of
+from agentgraph.memory.kept import Kept, own_leaves, places_of, scope_of, superseded_by, tombstone_leaves, walk_memories
+from agentgraph.memory.recall import Recall, recall
+from agentgraph.memory.record import Kind, time_key
+from agentgraph.memory.stored import Memory, Namespace, memory_from, new_value
+from agentgraph.memory.timeline import TimelineEntry, line_up
 from agentgraph.memory.tombstones import digest_of, lift
 from agentgraph.memory.transfer import ImportReport, import_rows
 from agentgraph.memory.write import key_of
 from agentgraph.scope import Scope, history_namespace
 from agentgraph.stores.walk import WalkableStore
-from agentgraph.temporal import resolve
 
-__all__ = ["Kept", "Memories", "TimelineEntry", "scope_of"]
+__all__ = ["Memories"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _MOST_LISTED: Final = 10_000
-_OF_ITS_TIME: Final = {"mention", "granularity", "time_text", "first_recorded_at"}
-Listed = list[Memory]  # within the class `list` is a method
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """Where an application keeps its memories, and how it reads them.
-
-    Attributes:
-        store: Any LangGraph store; a `WalkableStore` can do everything.
-        zone: The speaker's, where a call names none.
-        top_k: How many memories a search keeps, where a call does not say.
-        include_global: Whether searches read `_global` too.
-        clock: Tells the present moment.
-    """
-
-    store: BaseStore
-    zone: str
-    top_k: int
-    include_global: bool
-    clock: Callable[[], datetime]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recall:
-    windows: list[WindowSpan]
-    kept: list[Recalled]
-    left_out: list[Recalled]
-
-
-async def recall(
-    store: BaseStore,
-    namespaces: Sequence[Namespace],
-    question: str,
-    *,
-    now: datetime,
-    zone: str,
-    top_k: int,
-    as_of: datetime | None = None,  # noqa: ARG001
-) -> Recall:
-    windows = resolve(question, now=now, zone=zone)
-    candidates = await find(store, namespaces, question, windows, top_k=top_k)
-    spans = [span_of(window, zone) for window in windows]
-    kept, left_out = place_in_time(candidates, spans, now=now, top_k=top_k)
-    return Recall(windows=spans, kept=kept, left_out=left_out)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimelineEntry:
-    """A memory's place in time, and which of its clocks gave it: what it speaks of, or when it was recorded."""
-
-    memory: Memory
-    at: datetime
-    clock: Literal["event", "recorded"]
-
-
+_OF_ITS_TIME: Final = {"mention", "granularity", "time_text", "other_times", "first_recorded_at"}
+Listed = list[Memory]  # within the class, `list` is a method
 Timeline = list[TimelineEntry]
 
 
@@ -192,6 +136,7 @@ class Memories:
             zone=timezone or kept.zone,
             top_k=kept.top_k if top_k is None else top_k,
             as_of=as_of,
+            temporal_awareness=kept.temporal_awareness,
         )
 
     @_there
@@ -220,22 +165,8 @@ class Memories:
         A memory that speaks of a time stands at its beginning, and counts where that time overlaps `[start, end)`; any
         other stands where it was recorded.
         """
-        bounds = {
-            "start": None if start is None else time_key(start, open_side="start"),
-            "end": None if end is None else time_key(end, open_side="end"),
-        }
-        places, store = places_of(scope_of(tenant, user, session)), self._kept().store
-        if isinstance(store, WalkableStore):
-            memories = self._living(await store.aline_up(places, **bounds, limit=limit))
-        else:
-            living = [memory async for memory in walk_memories(store, places) if not self._has_ended(memory)]
-            within = (memory for memory in living if _overlaps(memory, start, end))
-            memories = heapq.nsmallest(limit, within, key=_place_in_time)
-        return [
-            TimelineEntry(memory=memory, at=at, clock="recorded" if memory.event is None else "event")
-            for memory in memories
-            if (at := when_of(memory)) is not None
-        ]
+        kept, places = self._kept(), places_of(scope_of(tenant, user, session))
+        return await line_up(kept.store, places, start=start, end=end, limit=limit, now=kept.clock())
 
     # Writing
 
@@ -399,7 +330,7 @@ class Memories:
         )
         async with aclosing(memories):
             async for memory in memories:
-                if not self._has_ended(memory):
+                if not memory.has_ended(self._kept().clock()):
                     yield memory.as_record()
 
     @_there
@@ -506,30 +437,5 @@ class Memories:
         return self._kept().clock() + timedelta(minutes=minutes)
 
     def _living(self, items: Iterable[Item]) -> Listed:
-        memories = [memory_from(item) for item in items]
-        return [memory for memory in memories if not self._has_ended(memory)]
-
-    def _has_ended(self, memory: Memory) -> bool:
-        return memory.expires_at is not None and memory.expires_at <= self._kept().clock()
-
-
-def _overlaps(memory: Memory, start: datetime | None, end: datetime | None) -> bool:
-    key, last = str(memory.value.get("recorded_at", "")), time_key(end, open_side="end")
-    first = time_key(start, open_side="start")
-    if memory.event is None:
-        return first <= key < last
-    return str(memory.value["time_start"]) < last and str(memory.value["time_end"]) > first
-
-
-def _place_in_time(memory: Memory) -> str:
-    return str(memory.value["recorded_at" if memory.event is None else "time_start"])
-
-
-def scope_of(tenant: str, user: str | None, session: str | None) -> Scope:
-    """Return the scope that `tenant` (or `tenant:session`), `user` and `session` name."""
-    scope = Scope.parse(tenant, user=user)
-    if session is None:
-        return scope
-    if scope.session not in {None, session}:
-        raise InvalidInputError(f"tenant {tenant!r} names another session than {session!r}", param="session")
-    return Scope(tenant=scope.tenant, user=user, session=session)
+        now = self._kept().clock()
+        return [memory for memory in map(memory_from, items) if not memory.has_ended(now)]

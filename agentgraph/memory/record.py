@@ -46,6 +46,7 @@ class MemoryValue(TypedDict):
         time_start, time_end: Time keys of what it speaks of, half-open; `NO_TIME`, which no window overlaps, where it
             names none. (Always present: LangGraph's `InMemoryStore` cannot compare what is missing.)
         mention, granularity, time_text: The words that named the time, how fine they were, and the time in plain words.
+        other_times: Further times it speaks of, each as its two time keys.
         zone: The speaker's zone, in which the words were understood.
         source: Where it came from: `{"thread", "message_id", "run_id", "import"}`, each where there is one.
         topic: For facts, what sort it is: `fact`, `preference` or `plan`.
@@ -68,6 +69,7 @@ class MemoryValue(TypedDict):
     mention: NotRequired[str]
     granularity: NotRequired[str]
     time_text: NotRequired[str]
+    other_times: NotRequired[list[tuple[str, str]]]
 
 
 class WindowSpan(TypedDict):
@@ -87,10 +89,18 @@ class Recalled(TypedDict):
         namespace, key: Where it lives in the store.
         source: The message, thread, run or import it came from.
         event: The time it speaks of, or `None`.
+        other_times: Start and end of further times it speaks of, ISO moments.
+        same: Keys of other memories found that say the same of the same time.
         recorded_at: ISO moment it was said at.
-        score: Relevance, 0 to 1, higher is better, with its parts `dense` and `lexical` (`None`: not found that way).
-        placed: Where it stands to the question's time: `inside`, `outside`, `undated` (it names no time of its own),
-            or `any` where the question asks of no time.
+        first_recorded_at: ISO moment it was said at first, where it was said again.
+        valid_until: ISO moment it was superseded at; `None` while it holds.
+        score: Relevance, 0 to 1, higher is better: the store's score with the `boosts`.
+        dense, lexical, context: What went into the store's score: cosine, BM25 (`None`: not found that way), and what
+            the memories around it added.
+        boosts: What was added to the store's score for who said it and when, by name.
+        placed: Where it stands to the question's time: `inside`, `outside`, `told` (it names no time and was said
+            then), `undated` (it names no time and was said at another), `any` where the question asks of no time, or
+            `pinned` for a note that is there whatever is asked.
         why: The reason it was kept or left out, for people.
     """
 
@@ -101,11 +111,17 @@ class Recalled(TypedDict):
     speaker: str
     source: dict[str, str | None]
     recorded_at: str
+    first_recorded_at: str | None
+    valid_until: str | None
     event: WindowSpan | None
+    other_times: list[tuple[str | None, str | None]]
+    same: list[str]
     score: float
     dense: float | None
     lexical: float | None
-    placed: Literal["inside", "outside", "undated", "any"]
+    context: float
+    boosts: dict[str, float]
+    placed: Literal["inside", "told", "undated", "outside", "any", "pinned"]
     why: str
 
 
@@ -172,10 +188,21 @@ def recalled_from(value: Mapping[str, Any], *, namespace: tuple[str, ...], key: 
         "speaker": str(value.get("speaker", "user")),
         "source": dict(value.get("source") or {}),
         "recorded_at": "" if said is None else said.isoformat(),
+        "first_recorded_at": _iso(value.get("first_recorded_at")),
+        "valid_until": _iso(value.get("valid_until")),
         "event": event,
+        "other_times": [(_iso(start), _iso(end)) for start, end in value.get("other_times", ())],
+        "same": [],
         "score": 0.0,
         "dense": None,
         "lexical": None,
+        "context": 0.0,
+        "boosts": {},
         "placed": "any",
         "why": "",
     }
+
+
+def _iso(key: object) -> str | None:
+    when = moment(key) if isinstance(key, str) else None
+    return None if when is None else when.isoformat()

@@ -14,15 +14,16 @@ from typing import Any, Final
 from langgraph.store.base import Item
 
 from agentgraph.errors import InvalidInputError
-from agentgraph.memory.record import Kind, MemoryValue, Owed, WindowSpan, moment, recalled_from
+from agentgraph.memory.record import Kind, MemoryValue, Owed, WindowSpan, moment, recalled_from, time_key
 from agentgraph.memory.write import value_of
 from agentgraph.scope import Scope, history_namespace
-from agentgraph.temporal import Window, resolve
+from agentgraph.temporal import main_window, resolve
 
 __all__ = ["Memory", "Namespace", "leaf_namespace", "memory_from", "new_value", "when_of"]
 
 Namespace = tuple[str, ...]
 _SUPERSEDED: Final = "memory_history"
+_MOST_OTHER_TIMES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +168,14 @@ def new_value(
         "said_at": said_at.isoformat(),
         "zone": zone,
     }
-    value = value_of(owed, text, kind=kind, window=_main_window(resolve(text, now=said_at, zone=zone)))
+    windows = resolve(text, now=said_at, zone=zone)
+    main = main_window(windows)
+    value = value_of(owed, text, kind=kind, window=main)
+    if others := [window for window in windows if window is not main]:
+        value["other_times"] = [
+            (time_key(window.start, open_side="start"), time_key(window.end, open_side="end"))
+            for window in others[:_MOST_OTHER_TIMES]
+        ]
     value["speaker"], value["source"] = speaker, dict(source)
     return value
 
@@ -198,11 +206,6 @@ def when_of(memory: Memory) -> datetime | None:
         return memory.recorded_at
     start = memory.event["start"] or memory.event["end"]
     return memory.recorded_at if start is None else datetime.fromisoformat(start)
-
-
-def _main_window(windows: Sequence[Window]) -> Window | None:
-    """Pick the time a text is about: the one it spends the most words on, and of equals the first."""
-    return max(windows, key=lambda window: (len(window.mention), -window.span[0]), default=None)
 
 
 def _moment_in(value: Mapping[str, Any], name: str) -> datetime | None:

@@ -46,9 +46,9 @@ FUNCTION_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "de": """
             der die das den dem des ein eine einen einem einer eines von vom zu zum zur in im ins auf an am bei mit für
             durch ohne über unter zwischen bis seit und oder noch aber dass wer wen wem wessen was welche welcher
-            welches wann wo wohin woher wie wieviel viele warum wenn ob nicht kein keine ja nein ich du er sie es wir ihr
-            mich dich ihn uns euch mir dir ihm ihnen mein meine dein deine sein seine unser ist bin bist sind war waren
-            gewesen habe hast hat haben hatte hatten mehr sehr schon auch
+            welches wann wo wohin woher wie wieviel viele warum wenn ob nicht kein keine ja nein ich du er sie es wir
+            ihr mich dich ihn uns euch mir dir ihm ihnen mein meine dein deine sein seine unser ist bin bist sind war
+            waren gewesen habe hast hat haben hatte hatten mehr sehr schon auch
         """,
     }
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from langchain_core.messages import HumanMessage
@@ -9,9 +10,9 @@ from langgraph.runtime import Runtime
 
 from agentgraph.graph.context import RunContext
 from agentgraph.graph.state import AgentState
-from agentgraph.memory.recall import find
+from agentgraph.memory.question import understood
+from agentgraph.memory.recall import find, pinned_notes
 from agentgraph.memory.record import Owed, span_of
-from agentgraph.temporal import resolve
 
 __all__ = ["owed_by", "retrieve_memory"]
 
@@ -23,6 +24,7 @@ async def retrieve_memory(
     runtime: Runtime[RunContext],
     *,
     top_k: int = 6,
+    working_max: int = 12,
     include_global: bool = False,
     temporal_awareness: bool = True,
 ) -> AgentState:
@@ -32,10 +34,17 @@ async def retrieve_memory(
     owed = owed_by(message, context)
     if not (context.include_memories and question and runtime.store is not None):
         return {"windows": [], "candidates": [], "recalled": [], "owed": owed}
-    windows = resolve(question, now=context.now, zone=context.zone) if temporal_awareness else []
-    namespaces = context.scope.read_namespaces(include_global=include_global)
-    candidates = await find(runtime.store, namespaces, question, windows, top_k=top_k)
-    return {"windows": [span_of(window, context.zone) for window in windows], "candidates": candidates, "owed": owed}
+    asked = understood(
+        question, now=context.now, zone=context.zone, as_of=context.as_of, temporal_awareness=temporal_awareness
+    )
+    memories = context.scope.read_namespaces(include_global=include_global)
+    notes = context.scope.read_notes_namespaces(include_global=include_global)
+    candidates, pinned = await asyncio.gather(
+        find(runtime.store, [*memories, *notes], asked, top_k=top_k),
+        pinned_notes(runtime.store, notes, limit=working_max),
+    )
+    windows = [span_of(window, context.zone) for window in asked.windows]
+    return {"windows": windows, "candidates": [*candidates, *pinned], "owed": owed}
 
 
 def newest_question(state: AgentState) -> tuple[HumanMessage | None, str]:
