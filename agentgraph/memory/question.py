@@ -49,7 +49,7 @@ def understood(
     """Read `text`; without `temporal_awareness`, words of time are words like any other.
 
     Raises:
-        InvalidInputError: `now` is naive or there is no such zone.
+        InvalidInputError: There is no such zone.
     """
     names = frozenset(word.casefold() for word in _WORD.findall(text))
     return Question(

@@ -75,7 +75,7 @@ async def recall(
         temporal_awareness: Whether words of time are understood.
 
     Raises:
-        InvalidInputError: `now` is naive, or there is no such zone.
+        InvalidInputError: There is no such zone.
     """
     asked = understood(question, now=now, zone=zone, as_of=as_of, temporal_awareness=temporal_awareness)
     candidates = await find(store, namespaces, asked, top_k=top_k)

@@ -58,3 +58,32 @@ def test_what_is_wrong_is_one_line_with_its_place(data: Path, capsys: pytest.Cap
 
 def test_the_data_must_be_named() -> None:
     assert main(["eval", "temporal"]) == 2
+
+
+def test_recall_is_scored_on_files_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus, queries, found = (tmp_path / name for name in ("corpus.jsonl", "queries.jsonl", "found.jsonl"))
+    corpus.write_text(
+        json.dumps(
+            {"id": "m1", "conv": "a", "ts": "2026-01-05T09:00:00", "speaker": "Ana", "text": "I bought a kayak."}
+        )
+    )
+    asked = {
+        "id": "q1",
+        "conv": "a",
+        "query": "What did Ana buy?",
+        "now": "2026-03-01",
+        "gold": ["m1"],
+        "source": "ours",
+    }
+    queries.write_text(json.dumps(asked))
+    given = ["eval", "memory", "--corpus", str(corpus), "--queries", str(queries)]
+    assert main([*given, "--json", "--predictions", str(found)]) == 0
+    output = capsys.readouterr()
+    report = json.loads(output.out)
+    assert {"overall", "by_source", "by_category", "baselines"} <= set(report)
+    assert (report["overall"]["n"], report["overall"]["recall@10"], report["overall"]["mrr"]) == (1, 1.0, 1.0)
+    assert json.loads(found.read_text()) == {"id": "q1", "ranked": ["m1"]}
+    assert main(given) == 0
+    assert "recall@10" in capsys.readouterr().out
+    assert main(["eval", "memory", "--corpus", str(corpus), "--queries", str(tmp_path / "none")]) == 1
+    assert "no file" in capsys.readouterr().err
