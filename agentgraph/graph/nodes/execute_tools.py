@@ -8,12 +8,14 @@ import time
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
+from langgraph.prebuilt import ToolRuntime
 from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
 from agentgraph.events import ToolFinished, ToolStarted
 from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.state import AgentState
+from agentgraph.tools.runtime import wants_runtime
 from agentgraph.tools.select import ToolIndex
 
 __all__ = ["execute_tools"]
@@ -40,7 +42,7 @@ async def execute_tools(
         tell(runtime, ToolStarted(tool_call_id=call_id, name=call["name"], arguments=call["args"]))
         started = time.perf_counter()
         async with room:
-            text, failed = await _run(tools, call, timeout_s)
+            text, failed = await _run(tools, call, timeout_s, state, runtime)
         text = _cut(text, max_output_chars)
         status: Literal["success", "error"] = "error" if failed else "success"
         tell(
@@ -59,7 +61,9 @@ async def execute_tools(
     return {"messages": list(await asyncio.gather(*(answer(call) for call in calls)))}
 
 
-async def _run(tools: ToolIndex, call: ToolCall, timeout_s: float) -> tuple[str, bool]:
+async def _run(
+    tools: ToolIndex, call: ToolCall, timeout_s: float, state: AgentState, runtime: Runtime[RunContext]
+) -> tuple[str, bool]:
     """Return a tool's output and whether it failed."""
     tool = tools.get(call["name"])
     if tool is None:
@@ -67,7 +71,10 @@ async def _run(tools: ToolIndex, call: ToolCall, timeout_s: float) -> tuple[str,
         return f"There is no tool {call['name']!r}. Nearest: {', '.join(near)}.", True
     try:
         async with asyncio.timeout(timeout_s):
-            result = await tool.ainvoke({**call, "type": "tool_call"})
+            arguments = call["args"]
+            if wants_runtime(tool):  # whatever the model wrote in its place
+                arguments = {**arguments, "runtime": _handed(call, state, runtime)}
+            result = await tool.ainvoke({**call, "args": arguments, "type": "tool_call"})
     except TimeoutError:
         return f"The tool {call['name']!r} did not answer within {timeout_s:g} seconds.", True
     except ValidationError as error:
@@ -78,6 +85,17 @@ async def _run(tools: ToolIndex, call: ToolCall, timeout_s: float) -> tuple[str,
     if isinstance(result, ToolMessage):
         return _text(result), result.status == "error"
     return str(result), False
+
+
+def _handed(call: ToolCall, state: AgentState, runtime: Runtime[RunContext]) -> ToolRuntime[RunContext, AgentState]:
+    return ToolRuntime(
+        state=state,
+        context=runtime.context,
+        config={},
+        stream_writer=runtime.stream_writer,
+        tool_call_id=call["id"],
+        store=runtime.store,
+    )
 
 
 def _text(message: ToolMessage) -> str:
