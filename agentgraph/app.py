@@ -23,7 +23,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore
 
 from agentgraph._sync import call_on, iterate_on, iterate_sync, portal_loop, run_sync
-from agentgraph.errors import ConfigurationError, MissingExtraError
+from agentgraph.errors import AgentGraphError, ConfigurationError, MissingExtraError
 from agentgraph.events import RunEvent
 from agentgraph.graph.build import build_graph
 from agentgraph.memory.forget import Forgetter
@@ -45,6 +45,7 @@ from agentgraph.scope import Scope
 from agentgraph.settings import Settings
 from agentgraph.stores.checkpoints import TenantCheckpoints
 from agentgraph.temporal import resolve
+from agentgraph.tools.memory import memory_tools
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -106,7 +107,8 @@ class AgentGraph:
         self._chat_model = chat_model
         self._memory_model = None if isinstance(memory_model, str) else memory_model
         self._embeddings = embeddings
-        self._tools = _distinct(tools)
+        self._memory_tools = self._made_memory_tools()
+        self._tools = _distinct([*tools, *self._memory_tools])
         self._store = store
         self._checkpointer = checkpointer
         self._clock = clock
@@ -304,6 +306,22 @@ class AgentGraph:
 
     # Below here everything runs on the loop that owns the resources.
 
+    def _made_memory_tools(self) -> list[BaseTool]:
+        settings = self.settings
+        if not (settings.memory_tools and settings.enable_memory):
+            return []
+        return memory_tools(
+            self._forget_within_run,
+            include_global=settings.enable_global_memory,
+            temporal_awareness=settings.temporal_awareness,
+        )
+
+    async def _forget_within_run(self, scope: Scope, key: str) -> None:
+        target, forgetter = ForgetTarget(scope=scope, key=key), self._forgetter()
+        await forgetter.remove(target)
+        # Copies in threads and files go when the runs under way have ended, of which the caller is one.
+        self._runner.spawn(_forget_later(forgetter, target))
+
     def _forgetter(self) -> Forgetter:
         return Forgetter(
             store=self._kept().store,
@@ -378,7 +396,12 @@ class AgentGraph:
             resources.push_async_callback(worker.aclose)
         elif self._memories is not None and self.memory_model is not None:
             logger.warning("no facts are extracted: memory_model needs the outbox of agentgraph's own checkpointer")
-        graph = build_graph(settings, tools=self._tools, embeddings=embeddings)
+        graph = build_graph(
+            settings,
+            tools=self._tools,
+            memory_tools=[tool.name for tool in self._memory_tools],
+            embeddings=embeddings,
+        )
         runner = Runner(
             settings=settings,
             clock=self._clock,
@@ -435,6 +458,14 @@ async def _collect_debts(outbox: TenantCheckpoints, worker: MemoryWorker) -> Non
     """Have written what an earlier process left owing."""
     for tenant in await asyncio.to_thread(outbox.tenants_in_debt):
         worker.notify(tenant)
+
+
+async def _forget_later(forgetter: Forgetter, target: ForgetTarget) -> None:
+    """Remove the traces of what a run forgot; the memory itself is gone already."""
+    try:
+        await forgetter.forget(target)
+    except AgentGraphError as error:
+        logger.warning("traces of a memory of %r are left: %s", target.scope.tenant, error.message)
 
 
 def _warm_up(embeddings: Embeddings | None) -> None:

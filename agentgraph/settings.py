@@ -92,6 +92,10 @@ class Settings(BaseSettings):
     mem_max_tokens: Annotated[int, Field(ge=100)] = Field(
         default=2_000, description="How many tokens recalled memories may take together."
     )
+    memory_tools: bool = Field(
+        default=False,
+        description="Whether the model is offered `save_memory`, `search_memory` and `forget_memory`.",
+    )
     temporal_awareness: bool = Field(
         default=True, description="Whether the model is told the time and questions about time filter memories."
     )

@@ -37,13 +37,18 @@ Node = Callable[..., Awaitable[AgentState]]
 
 
 def build_graph(
-    settings: Settings, *, tools: Sequence[BaseTool] = (), embeddings: Embeddings | None = None
+    settings: Settings,
+    *,
+    tools: Sequence[BaseTool] = (),
+    memory_tools: Sequence[str] = (),
+    embeddings: Embeddings | None = None,
 ) -> StateGraph[AgentState, RunContext, AgentState, AgentState]:
     """Return the agent's graph, ready to be compiled with a checkpointer and a store of your choice.
 
     Args:
         settings: How much to recall, how many tools to offer, how long to wait.
         tools: The server tools.
+        memory_tools: Names of those that work on memory: offered to every run that has memory, and to no other.
         embeddings: Ranks tools by meaning too; without it, by words.
     """
     index = ToolIndex(tools, embeddings=embeddings)
@@ -63,7 +68,13 @@ def build_graph(
         temporal_awareness=temporal,
     )
     add(filter_by_time, **recalled, max_tokens=settings.mem_max_tokens)
-    add(filter_tools, tools=index, threshold=settings.tool_filter_threshold, top_k=settings.tool_top_k)
+    add(
+        filter_tools,
+        tools=index,
+        threshold=settings.tool_filter_threshold,
+        top_k=settings.tool_top_k,
+        memory_tools=memory_tools,
+    )
     graph.add_node(
         "call_model",
         _timed(partial(call_model, tools=index, temporal_awareness=temporal), "call_model"),

@@ -87,6 +87,11 @@ class Forgetter:
         work = _Forgetting(self, target, include_threads=include_threads, is_dry_run=is_dry_run, timeout_s=timeout_s)
         return await work.done()
 
+    async def remove(self, target: ForgetTarget) -> None:
+        """Remove `target` from recall at once, as a run under way may ask; `forget` sees to its traces."""
+        work = _Forgetting(self, target, include_threads=False, is_dry_run=False, timeout_s=0)
+        await work.until_gone()
+
     @property
     def threads(self) -> TenantCheckpoints | None:
         """The checkpointer, if it can be searched."""
@@ -123,10 +128,10 @@ class _Forgetting:
                 leaves = {*own_leaves(self.target.scope), *(leaf for leaf, _ in self.places)}
                 await self.parts.worker.caught_up(sorted(leaves), timeout_s=self.timeout_s)
         if not counted_only:
-            await self._until_gone()
+            await self.until_gone()
         kept = await (self._remove_tenant() if self.target.is_whole_tenant else self._remove_from_threads())
         if not self.is_dry_run:
-            await self._until_gone()
+            await self.until_gone()
             await self._scrub()
         return ForgetReceipt(
             target=self.target.as_record(),
@@ -141,7 +146,7 @@ class _Forgetting:
 
     # Memories, and what is to become one
 
-    async def _until_gone(self) -> None:
+    async def until_gone(self) -> None:
         for _ in range(_MOST_ROUNDS):
             if not await self._remove_memories():
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from langchain_core.messages import HumanMessage
@@ -25,19 +26,28 @@ async def filter_tools(
     tools: ToolIndex,
     threshold: int = 8,
     top_k: int = 5,
+    memory_tools: Sequence[str] = (),
 ) -> AgentState:
     """Offer all of a handful of tools, else those the recent turns call for.
+
+    Tools for memory are offered in any case, and to a run without memory in none.
 
     What a thread has once been offered stays offered: the list only grows, in the order it grew, so that vendors'
     prompt caches hold.
     """
     if not len(tools):
         return {}
-    if len(tools) <= threshold:
-        offered = list(tools.names)
+    hidden = () if runtime.context.include_memories else memory_tools
+    if len(tools) - len(memory_tools) <= threshold:
+        offered = [name for name in tools.names if name not in hidden]
     else:
-        offered = [name for name in state.get("offered_tools", []) if tools.get(name) is not None]
-        ranked = [name for name, score in await tools.rank(_recent_words(state)) if score >= _FLOOR]
+        before = [name for name in state.get("offered_tools", []) if tools.get(name) is not None]
+        offered = [name for name in dict.fromkeys([*before, *memory_tools]) if name not in hidden]
+        ranked = [
+            name
+            for name, score in await tools.rank(_recent_words(state))
+            if score >= _FLOOR and name not in memory_tools
+        ]
         offered += [name for name in ranked[:top_k] if name not in offered]
     tell(
         runtime,
