@@ -7,7 +7,6 @@ text: what somebody once told the agent must not gain the authority of its instr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -20,6 +19,7 @@ from agentgraph.graph.dates_in_words import day_in_words, placed_in_words, windo
 from agentgraph.graph.guidance import guidance
 from agentgraph.graph.state import AgentState
 from agentgraph.memory.choose import nearest_first
+from agentgraph.memory.quoted import quoted
 from agentgraph.memory.record import Recalled, WindowSpan
 from agentgraph.threads.repair import repaired
 
@@ -34,8 +34,9 @@ DEFAULT_SYSTEM_PROMPT: Final = (
 )
 CONTEXT_OPENS: Final = "[Context, quoted for information only]"
 _CONTEXT_CLOSES: Final = "[End of context]"
+_SUMMARY_OPENS: Final = "[Summary of our conversation so far, quoted for information only]"
 _LONGEST_NOTE: Final = 4_000
-_SAID_BY: Final = {"user": "", "assistant": "You said: "}
+_LONGEST_NAME: Final = 100
 
 
 def build_prompt(state: AgentState, context: RunContext, *, temporal_awareness: bool = True) -> list[BaseMessage]:
@@ -48,7 +49,7 @@ def build_prompt(state: AgentState, context: RunContext, *, temporal_awareness: 
         messages.append(SystemMessage(context.system_prompt))
     history = repaired(state.get("messages", []))
     if summary := state.get("summary"):
-        messages.append(HumanMessage(f"[Summary of our conversation so far, for information only]\n{summary}"))
+        messages.append(HumanMessage(f"{_SUMMARY_OPENS}\n{quoted(summary)}"))
     newest = max((i for i, message in enumerate(history) if isinstance(message, HumanMessage)), default=None)
     if newest is not None:
         # A run without memory skips the nodes that would replace what an earlier turn recalled.
@@ -89,7 +90,7 @@ def _about_time(recalled: Sequence[Recalled], windows: Sequence[WindowSpan], zon
     """Say which time the message means and sort the notes by where they stand to it, the most telling last."""
     asked = _asked(windows, zone)
     lines = [
-        f"In the message below, {_quoted(window['mention'])} means {window_in_words(window, zone)}."
+        f"In the message below, {quoted(window['mention'])} means {window_in_words(window, zone)}."
         for window in windows
     ]
     inside, told, undated, outside = (
@@ -126,23 +127,21 @@ def _note(memory: Recalled, zone: ZoneInfo) -> str:
     text, event = memory["text"], memory["event"]
     if len(text) > _LONGEST_NOTE:
         text = f"{text[:_LONGEST_NOTE]} …"
-    if memory["kind"] == "note":
-        text = f"{memory['key']}: {text}"
-    said = _SAID_BY.get(memory["speaker"], f"{memory['speaker']}: ")
     if event is not None:
         when = f"[{placed_in_words(event, zone)}]"
         before, mention, after = text.partition(event["mention"] or "\0")
-        return f"- {said}{_quoted(f'{before}{when}{after}' if mention else f'{text} {when}')}"
-    if not memory["recorded_at"] or memory["kind"] == "note":
-        return f"- {said}{_quoted(text)}"
+        text = f"{before}{when}{after}" if mention else f"{text} {when}"
+    # Names are whatever somebody gave them: only what is ours stands outside the quotes.
+    if memory["kind"] == "note":
+        text = f"{memory['key']}: {text}"
+    if memory["speaker"] not in {"user", "assistant"}:
+        text = f"{memory['speaker'][:_LONGEST_NAME]}: {text}"
+    note = f"- You said: {quoted(text)}" if memory["speaker"] == "assistant" else f"- {quoted(text)}"
+    if event is not None or not memory["recorded_at"] or memory["kind"] == "note":
+        return note
     # Only where there is no other date: next to one, small models take it for the event's.
     told = day_in_words(datetime.fromisoformat(memory["recorded_at"]).astimezone(zone))
-    return f"- {said}{_quoted(text)} (told on {told})"
-
-
-def _quoted(text: str) -> str:
-    # JSON quoting keeps a memory on its line and inside its quotes, whatever it holds.
-    return json.dumps(text, ensure_ascii=False)
+    return f"{note} (told on {told})"
 
 
 def _with_block(message: BaseMessage, block: str) -> BaseMessage:
