@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,12 +25,13 @@ from agentgraph.temporal import Window
 __all__ = ["Recall", "find", "pinned_notes", "recall"]
 
 # Of the best by words and meaning, this many are looked at again; more changed nothing (`docs/memory.md`).
-_FEWEST: Final = 60
+_FEWEST: Final = 40
 _PER_MEMORY: Final = 4
-_FEWEST_IN_WINDOW: Final = 20
+_FEWEST_IN_WINDOW: Final = 12
 _MOST_WINDOWS: Final = 4
 
 Namespace = tuple[str, ...]
+_Search = tuple[Mapping[str, Any] | None, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +92,14 @@ async def find(store: BaseStore, namespaces: Sequence[Namespace], question: Ques
     """
     depth, in_window = max(_FEWEST, top_k * _PER_MEMORY), max(_FEWEST_IN_WINDOW, top_k * 2)
     leaves = list(namespaces)
-    searches: list[tuple[Mapping[str, Any] | None, int]] = [(None, depth)]
+    searches: list[_Search] = [(None, depth)]
     if question.as_of is not None:
         leaves += map(history_namespace, namespaces)
         searches.append(({"recorded_at": {"$lte": time_key(question.as_of)}}, depth))
     searches += [
         (condition, in_window) for window in question.windows[:_MOST_WINDOWS] for condition in _conditions(window)
     ]
-    # Side by side: each waits for the store's threads, not for the others.
-    rankings = await asyncio.gather(*(_ranked(store, leaves, question.text, *search) for search in searches))
+    rankings = await _rankings(store, leaves, question.text, searches)
     best: dict[tuple[str, ...], Recalled] = {}
     for memory in chain.from_iterable(rankings):
         identity = (*memory["namespace"], memory["key"])
@@ -136,30 +135,37 @@ def _conditions(window: Window) -> Iterator[Mapping[str, Any]]:
     }
 
 
-async def _ranked(
-    store: BaseStore,
-    namespaces: Sequence[Namespace],
-    question: str,
-    condition: Mapping[str, Any] | None,
-    limit: int,
-) -> list[Recalled]:
+async def _rankings(
+    store: BaseStore, namespaces: Sequence[Namespace], question: str, searches: Sequence[_Search]
+) -> list[list[Recalled]]:
+    """Return what each search finds, the best first."""
     if isinstance(store, HybridSearch):
-        ranked = await store.arank(namespaces, question, filter=condition, limit=limit)
-        return [
-            recalled_from(hit.item.value, namespace=hit.item.namespace, key=hit.item.key)
-            | {"score": hit.fused, "dense": hit.dense, "lexical": hit.lexical, "context": hit.context}
-            for hit in ranked
-        ]
+        known: dict[tuple[str, ...], Recalled] = {}
+        rankings = await store.arank_each(namespaces, question, searches)
+        for hit in chain.from_iterable(rankings):
+            identity = (*hit.item.namespace, hit.item.key)
+            if identity not in known or hit.fused > known[identity]["score"]:
+                memory = recalled_from(hit.item.value, namespace=hit.item.namespace, key=hit.item.key)
+                known[identity] = memory | {
+                    "score": hit.fused,
+                    "dense": hit.dense,
+                    "lexical": hit.lexical,
+                    "context": hit.context,
+                }
+        return [list(known.values())]
     # Any other LangGraph store: one search a leaf, whatever ranking it has.
     operations = [
         SearchOp(namespace, query=question, filter=None if condition is None else dict(condition), limit=limit)
+        for condition, limit in searches
         for namespace in namespaces
     ]
     answers = cast("list[list[SearchItem]]", await store.abatch(operations))
     return [
-        recalled_from(item.value, namespace=item.namespace, key=item.key) | {"score": item.score or 0.0}
+        [
+            recalled_from(item.value, namespace=item.namespace, key=item.key) | {"score": item.score or 0.0}
+            for item in items
+        ]
         for items in answers
-        for item in items
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from agentgraph.temporal import Window
@@ -171,15 +172,13 @@ def recalled_from(value: Mapping[str, Any], *, namespace: tuple[str, ...], key: 
     start, end = value.get("time_start"), value.get("time_end")
     event: WindowSpan | None = None
     if start is not None and end is not None and (start, end) != NO_TIME:
-        begins, ends = moment(start), moment(end)
         event = {
-            "start": None if begins is None else begins.isoformat(),
-            "end": None if ends is None else ends.isoformat(),
+            "start": _iso(start),
+            "end": _iso(end),
             "granularity": str(value.get("granularity", "range")),
             "mention": str(value.get("mention", "")),
             "text": str(value.get("time_text", "")),
         }
-    said = moment(str(value.get("recorded_at", _FIRST_KEY)))
     return {
         "namespace": list(namespace),
         "key": key,
@@ -187,7 +186,7 @@ def recalled_from(value: Mapping[str, Any], *, namespace: tuple[str, ...], key: 
         "text": str(value.get("text", "")),
         "speaker": str(value.get("speaker", "user")),
         "source": dict(value.get("source") or {}),
-        "recorded_at": "" if said is None else said.isoformat(),
+        "recorded_at": _iso(str(value.get("recorded_at", _FIRST_KEY))) or "",
         "first_recorded_at": _iso(value.get("first_recorded_at")),
         "valid_until": _iso(value.get("valid_until")),
         "event": event,
@@ -203,6 +202,7 @@ def recalled_from(value: Mapping[str, Any], *, namespace: tuple[str, ...], key: 
     }
 
 
-def _iso(key: object) -> str | None:
-    when = moment(key) if isinstance(key, str) else None
+@lru_cache(maxsize=8_192)
+def _iso(key: str | None) -> str | None:
+    when = None if key is None else moment(key)
     return None if when is None else when.isoformat()

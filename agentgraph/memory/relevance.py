@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from agentgraph.memory.question import Question
@@ -69,6 +70,7 @@ def distance(span: Sequence[datetime | None], other: Sequence[datetime | None]) 
     return max(gap, _TOUCHING)
 
 
+@lru_cache(maxsize=8_192)  # a receipt's moments are read several times, and by the next question again
 def moment_of(text: str | None) -> datetime | None:
     """Read an ISO moment; `None` stays `None`."""
     return None if text is None else datetime.fromisoformat(text)

@@ -256,6 +256,7 @@ class CachedEmbeddings(Embeddings):
         self._dimensions = said if isinstance(said, int) else None
         self._max_queries = max_queries
         self._queries: OrderedDict[str, list[float]] = OrderedDict()
+        self._under_way: dict[str, asyncio.Task[list[float]]] = {}
         self._guard = threading.Lock()
 
     @property
@@ -279,9 +280,22 @@ class CachedEmbeddings(Embeddings):
         return self._remember(text, self.inner.embed_query(text)) if vector is None else vector
 
     async def aembed_query(self, text: str) -> list[float]:
-        """Embed the text that searches, or return what it was the last time."""
+        """Embed the text that searches, or return what it was the last time; who asks the same meanwhile waits."""
         vector = self._recall(text)
-        return self._remember(text, await self.inner.aembed_query(text)) if vector is None else vector
+        if vector is not None:
+            return vector
+        loop = asyncio.get_running_loop()
+        under_way = self._under_way.get(text)
+        if under_way is None or under_way.done() or under_way.get_loop() is not loop:
+            under_way = self._under_way[text] = loop.create_task(self._asked(text))
+        return (await asyncio.shield(under_way)).copy()
+
+    async def _asked(self, text: str) -> list[float]:
+        try:
+            return self._remember(text, await self.inner.aembed_query(text))
+        finally:
+            if self._under_way.get(text) is asyncio.current_task():
+                del self._under_way[text]
 
     def forget_queries(self) -> None:
         """Drop the queries remembered: their texts may quote what somebody wants forgotten."""

@@ -25,6 +25,8 @@ Scores = npt.NDArray[np.float32]
 
 _K1: Final = 1.2
 _B: Final = 0.75
+_LEAST_WEIGHT: Final = 1e-3  # a word that nearly every row holds tells nothing
+_MANY: Final = 6  # a word in more than one row of six is counted for all rows at once
 _HALF_WAY: Final = np.float32(0.25)
 
 
@@ -76,37 +78,48 @@ def _scored(
     lengths_together = _lengths_together(lengths, before, after)
     # A run of three is three times as long; where all stand alone, the two scores are one.
     mean_together = max(1.0, mean_length * float(lengths_together.sum()) / max(1.0, float(lengths.sum())))
+    saturation = _saturation(lengths, mean_length)
+    saturation_together = _saturation(lengths_together, mean_together)
     alone, together = np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.float32)
-    counts_together = np.zeros(size, dtype=np.float32)
+    # One place more, for neighbours that are none: it is written to and never read.
+    counts_together = np.zeros(size + 1, dtype=np.float32)
+    inside_before = np.where((before >= 0) & (before < size), before, np.int32(size))
+    inside_after = np.where((after >= 0) & (after < size), after, np.int32(size))
+    alive = shard.alive[first : last + 1]
+    has_dead = not alive.all()
+    least = np.float32(_LEAST_WEIGHT) * highest
     for weight, holding in holdings:
+        full = np.float32(weight * (_K1 + 1.0))
         # Of the array's own type: anything else makes NumPy copy the whole array to compare.
         start = holding.rows.searchsorted(np.int32(first))
         end = holding.rows.searchsorted(np.int32(last), side="right")
-        if start == end:
+        if start == end or full < least:
             continue
         rows = holding.rows[start:end] - np.int32(first)
         counts = holding.counts[start:end].astype(np.float32)
-        living = shard.alive[first : last + 1][rows]
-        if not living.all():
+        if has_dead and not (living := alive[rows]).all():
             rows, counts = rows[living], counts[living]
-        full = np.float32(weight * (_K1 + 1.0))
-        alone[rows] += full * _saturated(counts, lengths[rows], mean_length)
-        touched = [rows]
+        alone[rows] += full * counts / (counts + saturation[rows])
+        at_before, at_after = inside_before[rows], inside_after[rows]
         counts_together[rows] += counts
-        for neighbours in (before[rows], after[rows]):
-            inside = (neighbours >= 0) & (neighbours < size)
-            counts_together[neighbours[inside]] += counts[inside]
-            touched.append(neighbours[inside])
-        at = np.concatenate(touched)
-        # A row that is touched twice is written twice with one and the same value.
-        together[at] += full * _saturated(counts_together[at], lengths_together[at], mean_together)
-        counts_together[at] = 0.0
+        counts_together[at_before] += counts
+        counts_together[at_after] += counts
+        counts_together[size] = 0.0
+        if rows.size * _MANY > size:
+            together += full * counts_together[:size] / (counts_together[:size] + saturation_together)
+            counts_together[:] = 0.0
+        else:
+            at = np.concatenate([rows, at_before, at_after])
+            at = at[at < size]
+            # A row that is touched twice is written twice with one and the same value.
+            together[at] += full * counts_together[at] / (counts_together[at] + saturation_together[at])
+            counts_together[at] = 0.0
     return Lexical(alone, _share(alone, highest), _share(together, highest))
 
 
-def _saturated(counts: Scores, lengths: Scores, mean_length: float) -> Scores:
-    saturation = lengths * np.float32(_K1 * _B / mean_length) + np.float32(_K1 * (1.0 - _B))
-    return cast("Scores", counts / (counts + saturation))
+def _saturation(lengths: Scores, mean_length: float) -> Scores:
+    """Return how often a word must occur in each row to reach half of its full score."""
+    return lengths * np.float32(_K1 * _B / mean_length) + np.float32(_K1 * (1.0 - _B))
 
 
 def _share(scores: Scores, highest: np.float32) -> Scores:

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -41,6 +42,7 @@ from agentgraph.stores.filters import checked_filter
 from agentgraph.stores.hybrid import RankedItem
 from agentgraph.stores.lexical import count_terms, query_terms
 from agentgraph.stores.open_tenants import OpenTenants
+from agentgraph.stores.ranking import Hit
 from agentgraph.stores.sqlite import Sync
 from agentgraph.stores.tenant_items import ItemRow, NewEntry, NewItem, StoreStats, TenantItems, Where, search
 from agentgraph.stores.tenant_walk import line_up, walk
@@ -51,6 +53,7 @@ __all__ = ["FaissStore", "StoreStats"]
 
 T = TypeVar("T")
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _QUERIES_REMEMBERED: Final = 512
 _TEXTS_PER_CALL: Final = 256
 _ITEMS_PER_REEMBED: Final = 256
@@ -118,6 +121,7 @@ class FaissStore(BaseStore):
         )
         self._guard = threading.Lock()
         self._queries: OrderedDict[str, Vector] = OrderedDict()
+        self._preparing: set[asyncio.Task[Vector]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,6 +133,8 @@ class FaissStore(BaseStore):
 
     async def aclose(self) -> None:
         """Finish what is queued and close every file. Closing twice is harmless."""
+        for task in self._preparing:
+            task.cancel()
         await self._tenants.close()
         if self._owns_pool:
             await asyncio.to_thread(self._pool.shutdown)
@@ -183,16 +189,47 @@ class FaissStore(BaseStore):
         Raises:
             InvalidInputError: A namespace names no valid tenant, or the filter or vector is malformed.
         """
-        _check_range(limit, 0)
-        by_tenant: dict[str, list[tuple[str, ...]]] = {}
-        for namespace in namespaces:
-            by_tenant.setdefault(_checked_tenant(namespace), []).append(tuple(namespace))
-        wheres = {tenant: Where(leaves, is_prefix=False) for tenant, leaves in sorted(by_tenant.items())}
-        found = await self._ranked(wheres, query, checked_filter(filter), limit, 0, query_vector)
+        (found,) = await self.arank_each(namespaces, query, [(filter, limit)], query_vector=query_vector)
+        return found
+
+    async def arank_each(
+        self,
+        namespaces: Sequence[tuple[str, ...]],
+        query: str,
+        searches: Sequence[tuple[Mapping[str, Any] | None, int]],
+        *,
+        query_vector: Sequence[float] | None = None,
+    ) -> list[list[RankedItem]]:
+        """Rank once for each filter and limit, on one state of the files; see `HybridSearch.arank_each`.
+
+        Raises:
+            InvalidInputError: A namespace names no valid tenant, or a filter or the vector is malformed.
+        """
+        for _, limit in searches:
+            _check_range(limit, 0)
+        checked = [(checked_filter(condition), limit) for condition, limit in searches]
+        rankings = await self._ranked(_leaves(namespaces), query, checked, query_vector=query_vector)
         return [
-            RankedItem(item=_as_item(row), dense=hit.dense, lexical=hit.lexical, context=hit.context, fused=hit.fused)
-            for row, hit in found
+            [
+                RankedItem(
+                    item=_as_item(row), dense=hit.dense, lexical=hit.lexical, context=hit.context, fused=hit.fused
+                )
+                for row, hit in found
+            ]
+            for found in rankings
         ]
+
+    def prepare(self, namespaces: Sequence[tuple[str, ...]], query: str) -> None:
+        """Begin to embed `query`, if anything in `namespaces` is known that it will be compared with."""
+        text = readable(query)
+        if self.embeddings is None or not text.strip() or text in self._queries:
+            return
+        if any(self._tenants.has_vectors(tenant) for tenant in _leaves(namespaces)):
+            task = asyncio.get_running_loop().create_task(self._embedded_query(text))
+            self._preparing.add(task)
+            task.add_done_callback(self._preparing.discard)
+            # Whoever searches asks again, and is told what went wrong.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def tenants(self) -> list[str]:
         """Return every tenant that has memories on disk."""
@@ -312,7 +349,9 @@ class FaissStore(BaseStore):
         condition = checked_filter(op.filter)
         where = Where([tuple(op.namespace_prefix)], is_prefix=True)
         if op.query and op.query.strip():
-            found = await self._ranked({tenant: where}, op.query, condition, op.limit, op.offset, None, op.refresh_ttl)
+            (found,) = await self._ranked(
+                {tenant: where}, op.query, [(condition, op.limit)], offset=op.offset, refresh_ttl=op.refresh_ttl
+            )
             return [_as_search_item(row, hit.fused) for row, hit in found]
         async with self._tenants.using(tenant) as items:
             if items is None:
@@ -327,12 +366,12 @@ class FaissStore(BaseStore):
         self,
         wheres: Mapping[str, Where],
         query: str,
-        condition: Mapping[str, Any],
-        limit: int,
-        offset: int,
-        query_vector: Sequence[float] | None,
+        searches: Sequence[tuple[Mapping[str, Any], int]],
+        *,
+        offset: int = 0,
+        query_vector: Sequence[float] | None = None,
         refresh_ttl: bool = True,
-    ) -> list[tuple[ItemRow, Any]]:
+    ) -> list[list[tuple[ItemRow, Hit]]]:
         text = readable(query)
         async with AsyncExitStack() as stack:
             opened = [
@@ -341,16 +380,16 @@ class FaissStore(BaseStore):
             ]
             tenants = [(items, where) for items, where in opened if items is not None]
             if not tenants:
-                return []
+                return [[] for _ in searches]
             vector = await self._query_vector(text, [items for items, _ in tenants], query_vector)
-            found = await self._tenants.read(
+            rankings = await self._tenants.read(
                 [items for items, _ in tenants],
-                lambda: search(tenants, condition, terms=query_terms(text), vector=vector, limit=limit, offset=offset),
+                lambda: search(tenants, searches, terms=query_terms(text), vector=vector, offset=offset),
             )
             if refresh_ttl:
                 for home, (items, _) in enumerate(tenants):
-                    await self._refresh(items, [row for row, hit in found if hit.home == home])
-            return found
+                    await self._refresh(items, [row for found in rankings for row, hit in found if hit.home == home])
+            return rankings
 
     async def _listed(self, op: ListNamespacesOp) -> list[tuple[str, ...]]:
         _check_range(op.limit, op.offset)
@@ -441,8 +480,14 @@ class FaissStore(BaseStore):
             if known is not None:
                 self._queries.move_to_end(query)
                 return known
-        if not await self._tenants.read(tenants, lambda: any(items.has_vectors() for items in tenants)):
+        if not any(items.had_vectors for items in tenants) and not await self._tenants.read(
+            tenants, lambda: any(items.has_vectors() for items in tenants)
+        ):
             return None
+        return await self._embedded_query(query)
+
+    async def _embedded_query(self, query: str) -> Vector:
+        assert self.embeddings is not None  # noqa: S101
         vector = unit(await self.embeddings.aembed_query(query))
         with self._guard:
             self._queries[query] = vector
@@ -478,6 +523,14 @@ def _with_entries(
     return by_tenant
 
 
+def _leaves(namespaces: Iterable[Sequence[str]]) -> dict[str, Where]:
+    """Return what to search in each tenant's file, the tenants in one order everywhere."""
+    by_tenant: dict[str, list[tuple[str, ...]]] = {}
+    for namespace in namespaces:
+        by_tenant.setdefault(_checked_tenant(namespace), []).append(tuple(namespace))
+    return {tenant: Where(leaves, is_prefix=False) for tenant, leaves in sorted(by_tenant.items())}
+
+
 def _checked_tenant(namespace: Sequence[str]) -> str:
     if not namespace:
         raise InvalidInputError(
@@ -510,9 +563,17 @@ def _matches(condition: MatchCondition, namespace: tuple[str, ...]) -> bool:
 
 def _as_item(row: ItemRow) -> Item:
     return Item(
-        value=row.value, key=row.key, namespace=row.namespace, created_at=row.created_at, updated_at=row.updated_at
+        value=row.value,
+        key=row.key,
+        namespace=row.namespace,
+        created_at=_moment(row.created_at),
+        updated_at=_moment(row.updated_at),
     )
 
 
 def _as_search_item(row: ItemRow, score: float | None) -> SearchItem:
-    return SearchItem(row.namespace, row.key, row.value, row.created_at, row.updated_at, score)
+    return SearchItem(row.namespace, row.key, row.value, _moment(row.created_at), _moment(row.updated_at), score)
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)

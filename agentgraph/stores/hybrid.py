@@ -56,3 +56,17 @@ class HybridSearch(Protocol):
             query_vector: The query's embedding, where the caller has it; otherwise the store embeds `query`.
         """
         ...
+
+    async def arank_each(
+        self,
+        namespaces: Sequence[tuple[str, ...]],
+        query: str,
+        searches: Sequence[tuple[Mapping[str, Any] | None, int]],
+        *,
+        query_vector: Sequence[float] | None = None,
+    ) -> list[list[RankedItem]]:
+        """Rank once for each filter and limit of `searches`, at little more than the price of one."""
+        ...
+
+    def prepare(self, namespaces: Sequence[tuple[str, ...]], query: str) -> None:
+        """Begin what a ranking of `query` will have to wait for; a hint that may do nothing, and never fails."""

@@ -93,6 +93,12 @@ class OpenTenants:
             for other in evicted:
                 self._pool.submit(other.close)
 
+    def has_vectors(self, tenant: str) -> bool:
+        """Say whether `tenant` is open and had vectors when it was looked at last."""
+        with self._guard:
+            opened = self._tenants.get(tenant)
+        return opened is not None and opened.items is not None and opened.items.had_vectors
+
     async def read(self, tenants: Sequence[TenantItems], function: Callable[[], T]) -> T:
         """Run `function`, which reads `tenants`, when those who asked before have read.
 

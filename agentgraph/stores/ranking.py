@@ -103,24 +103,36 @@ def rank(selections: Sequence[Selection], *, terms: Terms, vector: Vector | None
     ]
     fused = _joined([some.fused for some in scored])
 
-    starts = np.cumsum([0, *(s.rows.size for s in selections)])
     several = any(s.shard.has_several_per_item for s in selections)
-    hits: dict[int, Hit] = {}
-    for at in _best(fused, items, None if several else limit):
-        item_id = int(items[at])
-        if item_id not in hits:
-            part = int(np.searchsorted(starts, at, side="right")) - 1
-            hits[item_id] = _hit(item_id, scored[part], int(at - starts[part]))
-            if len(hits) == limit:
-                break
-    return list(hits.values())
+    order = _best(fused, items, None if several else limit)
+    if several:
+        _, firsts = np.unique(items[order], return_index=True)
+        order = order[np.sort(firsts)]
+    order = order[:limit]
+    has_lexical = lexical is not None
+    columns = zip(
+        items[order].tolist(),
+        _joined([_or_unknown(some.dense, some.fused) for some in scored])[order].tolist(),
+        _joined([_or_unknown(some.lexical, some.fused) for some in scored])[order].tolist(),
+        _joined([some.context for some in scored])[order].tolist(),
+        fused[order].tolist(),
+        strict=True,
+    )
+    return [
+        Hit(
+            item >> _HOME_SHIFT,
+            item & _ITEM_MASK,
+            None if math.isnan(dense) else dense,
+            bm25 if has_lexical and bm25 > 0 else None,
+            context,
+            min(1.0, score),
+        )
+        for item, dense, bm25, context, score in columns
+    ]
 
 
-def _hit(item_id: int, scored: _Scored, at: int) -> Hit:
-    dense = None if scored.dense is None or math.isnan(scored.dense[at]) else float(scored.dense[at])
-    bm25 = None if scored.lexical is None or scored.lexical[at] <= 0 else float(scored.lexical[at])
-    fused = min(1.0, float(scored.fused[at]))
-    return Hit(item_id >> _HOME_SHIFT, item_id & _ITEM_MASK, dense, bm25, float(scored.context[at]), fused)
+def _or_unknown(scores: Scores | None, like: Scores) -> Scores:
+    return np.full(like.size, np.nan, dtype=np.float32) if scores is None else scores
 
 
 def _scored(selection: Selection, cosines: Scores | None, lexical: Lexical | None, *, has_dense: bool) -> _Scored:
@@ -233,12 +245,12 @@ def _joined(parts: Sequence[npt.NDArray[Number]]) -> npt.NDArray[Number]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _best(fused: npt.NDArray[np.float32], items: npt.NDArray[np.int64], limit: int | None) -> list[int]:
+def _best(fused: npt.NDArray[np.float32], items: npt.NDArray[np.int64], limit: int | None) -> npt.NDArray[np.intp]:
     """Return positions by falling score, then by falling item id; all if `limit` is `None`."""
     if limit is not None and limit < len(fused):
         threshold = max(0.0, float(np.partition(fused, len(fused) - limit)[len(fused) - limit]))
         known = np.flatnonzero(fused >= np.float32(threshold))  # all that tie with the last: pages never overlap
     else:
         known = np.flatnonzero(fused >= 0)
-    order = np.lexsort((-items[known], -fused[known]))
-    return [int(at) for at in known[order]]
+    best: npt.NDArray[np.intp] = known[np.lexsort((-items[known], -fused[known]))]
+    return best

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -34,7 +34,6 @@ T = TypeVar("T")
 
 _SEPARATOR: Final = "\x1f"  # no label holds a control character
 _AFTER_SEPARATOR: Final = "\x20"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REMOVALS_KEPT: Final = 100_000
 _FEW: Final = 500
 _SWEPT_PER_WRITE: Final = 256
@@ -121,8 +120,8 @@ class ItemRow(NamedTuple):
     namespace: tuple[str, ...]
     key: str
     value: dict[str, Any]
-    created_at: datetime
-    updated_at: datetime
+    created_at: int  # microseconds since 1970
+    updated_at: int
     item_id: int
     ttl: float | None
 
@@ -194,6 +193,7 @@ class TenantItems:
                 self._file.close()
             raise StoreError(f"cannot read the database {path.name!r}: {error}") from error
         self.last_read: Future[None] | None = None  # the store's, to let one wait for another off the threads
+        self.had_vectors = False  # when `has_vectors` was asked last
         self._shards = TenantShards(embedding_id=embedding_id)
 
     @property
@@ -302,7 +302,7 @@ class TenantItems:
         for item, entries in changed:
             found = connection.execute(
                 "SELECT namespace FROM items WHERE id = ? AND updated_at = ?",
-                (item.item_id, _microseconds(item.updated_at)),
+                (item.item_id, item.updated_at),
             ).fetchone()
             if found is not None:
                 self._replace_entries(connection, item.item_id, found[0], model, entries)
@@ -364,10 +364,9 @@ class TenantItems:
     def has_vectors(self) -> bool:
         """Say whether any entry has a vector of the store's model."""
         with self.snapshot() as connection:
-            return (
-                connection.execute("SELECT 1 FROM entries WHERE model = ? LIMIT 1", (self._shards.model,)).fetchone()
-                is not None
-            )
+            found = connection.execute("SELECT 1 FROM entries WHERE model = ? LIMIT 1", (self._shards.model,))
+            self.had_vectors = found.fetchone() is not None
+            return self.had_vectors
 
     def empty_journal(self) -> None:
         """Move the journal's pages into the file and cut it to nothing."""
@@ -463,30 +462,32 @@ class TenantItems:
 
 def search(
     tenants: Sequence[tuple[TenantItems, Where]],
-    condition: Mapping[str, Any],
+    searches: Sequence[tuple[Mapping[str, Any], int]],
     *,
     terms: Terms,
     vector: Vector | None,
-    limit: int,
     offset: int = 0,
-) -> list[tuple[ItemRow, Hit]]:
-    """Return items of all `tenants` that fulfil a checked filter, the most relevant first.
+) -> list[list[tuple[ItemRow, Hit]]]:
+    """Return, for each checked filter and limit, the items of all `tenants` that fulfil it, the most relevant first.
 
-    A hit's `home` is the position of its tenant. To keep two searches from waiting for each other, callers list
-    tenants in one order everywhere.
+    A hit's `home` is the position of its tenant. All is read from one state of the files, and an item found by several
+    searches is read once. To keep two callers from waiting for each other, tenants are listed in one order everywhere.
     """
     with ExitStack() as stack:
         snapshots = [stack.enter_context(items.snapshot()) for items, _ in tenants]
-        selections: list[Selection] = []
-        for home, (items, where) in enumerate(tenants):
-            selections += items.select(snapshots[home], where, condition, home=home)
-        hits = rank(selections, terms=terms, vector=vector, limit=limit + offset)[offset:]
+        rankings: list[list[Hit]] = []
+        for condition, limit in searches:
+            selections: list[Selection] = []
+            for home, (items, where) in enumerate(tenants):
+                selections += items.select(snapshots[home], where, condition, home=home)
+            rankings.append(rank(selections, terms=terms, vector=vector, limit=limit + offset)[offset:])
+        wanted = {(hit.home, hit.item_id): None for hits in rankings for hit in hits}
         found = {
             (home, item_id): row
             for home, (items, _) in enumerate(tenants)
-            for item_id, row in items.items(snapshots[home], [hit.item_id for hit in hits if hit.home == home]).items()
+            for item_id, row in items.items(snapshots[home], [item for at, item in wanted if at == home]).items()
         }
-        return [(found[hit.home, hit.item_id], hit) for hit in hits]
+        return [[(found[hit.home, hit.item_id], hit) for hit in hits] for hits in rankings]
 
 
 def join_path(namespace: Sequence[str]) -> str:
@@ -494,6 +495,7 @@ def join_path(namespace: Sequence[str]) -> str:
     return "".join(label + _SEPARATOR for label in namespace)
 
 
+@lru_cache(maxsize=1_024)
 def split_path(path: str) -> tuple[str, ...]:
     """Read a stored namespace back."""
     return tuple(path.split(_SEPARATOR)[:-1])
@@ -549,12 +551,4 @@ def _namespace_numbers(connection: sqlite3.Connection, where: Where) -> list[int
 
 def _item(row: Sequence[Any]) -> ItemRow:
     path, key, value, created_at, updated_at, item_id, ttl = row
-    return ItemRow(split_path(path), key, decode_value(value), _moment(created_at), _moment(updated_at), item_id, ttl)
-
-
-def _moment(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return ItemRow(split_path(path), key, decode_value(value), created_at, updated_at, item_id, ttl)

@@ -248,3 +248,32 @@ def test_every_row_of_the_catalogue_can_be_opened(name: str) -> None:
     opened = load_embeddings(name, settings=Settings(openai_api_key="k", google_api_key="k"))
     assert opened.dimensions == model.dimensions
     assert opened.model_id.startswith(name)
+
+
+async def test_a_text_asked_by_several_at_once_is_embedded_once():
+    class Slow(HashEmbeddings):
+        asked = 0
+
+        async def aembed_query(self, text: str) -> list[float]:
+            Slow.asked += 1
+            await asyncio.sleep(0.01)
+            if text == "bad":
+                raise ValueError(text)
+            return self.embed_query(text)
+
+    embeddings = CachedEmbeddings(Slow())
+    first, second = await asyncio.gather(embeddings.aembed_query("tea"), embeddings.aembed_query("tea"))
+    assert first == second
+    assert first is not second
+    assert Slow.asked == 1
+    failed = await asyncio.gather(*(embeddings.aembed_query("bad") for _ in range(2)), return_exceptions=True)
+    assert [type(each) for each in failed] == [ValueError, ValueError]
+    with pytest.raises(ValueError, match="bad"):  # a failure is not remembered
+        await embeddings.aembed_query("bad")
+    assert Slow.asked == 3
+    # Who goes away does not take the others' answer along.
+    left = asyncio.create_task(embeddings.aembed_query("coffee"))
+    stays = asyncio.create_task(embeddings.aembed_query("coffee"))
+    await asyncio.sleep(0)
+    left.cancel()
+    assert await stays == HashEmbeddings().embed_query("coffee")
