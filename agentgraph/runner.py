@@ -24,16 +24,18 @@ from agentgraph.errors import AgentGraphError, InvalidInputError, StoreUnavailab
 from agentgraph.events import AnswerCompleted, RunEvent, RunFailed, RunFinished, RunStarted
 from agentgraph.graph.context import RunContext
 from agentgraph.graph.guidance import SMALL_MODEL_PROMPT
-from agentgraph.graph.nodes.retrieve_memory import owed_by
+from agentgraph.graph.nodes.retrieve_memory import newest_question, owed_by
 from agentgraph.graph.nodes.summarize import summarize
 from agentgraph.graph.prompt import DEFAULT_SYSTEM_PROMPT
 from agentgraph.graph.state import AgentState
+from agentgraph.memory.reembedding import Reembedding
 from agentgraph.memory.worker import MemoryWorker
 from agentgraph.models.load import ModelPool
 from agentgraph.run import RunRequest, RunResult, finished
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
 from agentgraph.stores.checkpoints import COMMIT_LATER, TenantCheckpoints
+from agentgraph.stores.hybrid import HybridSearch
 from agentgraph.threads.reconcile import new_messages
 from agentgraph.threads.turnstile import Turnstile
 
@@ -59,6 +61,7 @@ class Runner:
         remembers: Whether there is a store of memories.
         outbox: Where a turn files what memory owes; `None` with a checkpointer of the caller's.
         worker: Writes what is owed; `None` where the graph does so itself.
+        reembedding: Sees to vectors of another embedding model; `None` where the store knows of none.
     """
 
     settings: Settings
@@ -71,6 +74,7 @@ class Runner:
     remembers: bool
     outbox: TenantCheckpoints | None
     worker: MemoryWorker | None
+    reembedding: Reembedding | None
     _turnstile: Turnstile = field(default_factory=Turnstile)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _summarising: set[str] = field(default_factory=set)
@@ -185,6 +189,7 @@ class Runner:
                     model=request.model or self._default_model(),
                 )
             )
+            self._prepare_recall(request, context)
             answers: list[AnswerCompleted] = []
             async with self._turnstile.enter(request.scope.thread_key):
                 messages = await self._arrivals(request)
@@ -203,6 +208,13 @@ class Runner:
                 self.worker.notify(request.scope.tenant, request.scope.write_namespace)
             ending = RunFailed(run_id=run_id, error=_translated(error))
         return ending
+
+    def _prepare_recall(self, request: RunRequest, context: RunContext) -> None:
+        """Begin to embed the question while its turn comes and its thread is read."""
+        store: object = self.threaded.store
+        if context.include_memories and isinstance(store, HybridSearch):
+            _, question = newest_question({"messages": list(request.messages)})
+            store.prepare(request.scope.read_namespaces(include_global=self.settings.enable_global_memory), question)
 
     async def _context(self, request: RunRequest, run_id: str) -> RunContext:
         settings = self.settings
@@ -305,6 +317,9 @@ class Runner:
         """Start what is due after the answer."""
         if self.worker is not None and context.include_memories:
             self.worker.notify(scope.tenant, scope.write_namespace)
+        if self.reembedding is not None and context.include_memories:
+            readable = scope.read_namespaces(include_global=self.settings.enable_global_memory)
+            self.reembedding.look_after(leaf[0] for leaf in readable)
         key = scope.thread_key
         if key and history_tokens > self.settings.live_window_tokens and key not in self._summarising:
             self._summarising.add(key)
