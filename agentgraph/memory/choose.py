@@ -18,8 +18,8 @@ from agentgraph.stores.lexical import words
 __all__ = ["nearest_first", "place_in_time", "with_notes"]
 
 _NEAREST_OUTSIDE: Final = 2
-# Of another day and of no time in particular, a memory must have more to do with the question than its company:
-# `docs/memory.md` says what these two were measured to cost.
+# Of another time, or of none and another day, a memory must have to do with the question. Anywhere from .2 to .35 this
+# moved recall@10 by less than .005.
 _RELEVANT: Final = 0.3
 _OUTSIDE: Final = -0.08
 _OTHER_SIDE: Final = -0.3  # asked about the past, what is still to come
