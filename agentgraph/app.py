@@ -31,6 +31,7 @@ from agentgraph.memory.forget_receipt import ForgetReceipt
 from agentgraph.memory.forget_target import ForgetTarget
 from agentgraph.memory.kept import Kept, scope_of
 from agentgraph.memory.memories import Memories
+from agentgraph.memory.reembedding import Reembedding
 from agentgraph.memory.worker import MemoryWorker
 from agentgraph.models.embeddings import (
     CachedEmbeddings,
@@ -380,6 +381,10 @@ class AgentGraph:
             await asyncio.to_thread(models.provider, settings.memory_model)
         embeddings = self._queries = await self._embedder() if settings.enable_memory or self._tools else None
         self._memories = await self._memory_store(embeddings, pool, resources)
+        reembedding = None
+        if self._memories is not None:
+            reembedding = Reembedding(self._memories)
+            resources.push_async_callback(reembedding.aclose)
         checkpointer, outbox, worker = self._checkpointer, None, None
         if checkpointer is None:
             checkpointer = outbox = TenantCheckpoints(
@@ -413,6 +418,7 @@ class AgentGraph:
             remembers=self._memories is not None,
             outbox=outbox,
             worker=worker,
+            reembedding=reembedding,
         )
         if worker is not None and outbox is not None:
             runner.spawn(_collect_debts(outbox, worker))
