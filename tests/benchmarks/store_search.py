@@ -1,10 +1,17 @@
-"""Measure searches of `FaissStore` beside LangGraph's `InMemoryStore` and `SqliteStore`, in one run.
+"""Measure searches of `FaissStore` beside chromadb and LangGraph's `InMemoryStore` and `SqliteStore`, in one run.
 
     python tests/benchmarks/store_search.py [--sizes 1000 10000 100000] [--rivals-up-to 10000] [--json]
+    uv run --isolated --with chromadb --python PYTHON python tests/benchmarks/store_search.py
 
-Every store holds the same memories and answers the same questions within the same windows, top 10. Query embeddings
-are made beforehand and given to all (`query_vector`, or an embedder that looks them up), so what is measured is the
-store. The figure is the best of many, in ms: machines are shared, and the best is what the code costs.
+The second line has all of them: chromadb, which the project does not depend on, and a PYTHON whose sqlite3 loads
+extensions (Debian's python3 does, pyenv's does not), which `SqliteStore` needs. What cannot run is skipped and says so.
+
+Every store holds the same memories, in conversations of twenty turns, and answers the same question within the same
+windows, top 10. Query embeddings are made beforehand and given to all (`query_vector`, or an embedder that looks them
+up), so what is measured is the store. The figure is the best of many, in ms: machines are shared, and the best is what
+the code costs. The rivals rank by vectors alone, as `faiss dense` does; `faiss hybrid` adds words and the turns around
+each memory. chromadb's index is approximate: how many of the ten exact answers it found is printed too. (The vectors
+are drawn by chance, which is harder for such an index than embeddings are.)
 """
 
 from __future__ import annotations
@@ -29,6 +36,8 @@ from langgraph.store.memory import InMemoryStore
 from agentgraph.stores.faiss import FaissStore
 
 DIMS = 384
+TURNS = 20
+RIVALS = ("chromadb", "InMemory", "Sqlite")
 NAMESPACE = ("acme", "memory", "shared")
 WINDOWS = {"100%": 1.0, "10%": 0.1, "1%": 0.01}
 SUBJECTS = [
@@ -126,26 +135,31 @@ class Drawn(Embeddings):
 
     def __init__(self) -> None:
         self._generator = np.random.default_rng(7)
-        self.known: dict[str, list[float]] = {}
+        self._drawn: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
         self.model_id = "drawn"
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        vectors = self._generator.standard_normal((len(texts), DIMS), dtype=np.float32)
-        return vectors.tolist()
+        return [self.embed_query(text) for text in texts]
 
     def embed_query(self, text: str) -> list[float]:
-        if text not in self.known:
-            self.known[text] = self._generator.standard_normal(DIMS).tolist()
-        return self.known[text]
+        if text not in self._drawn:
+            self._drawn[text] = self._generator.standard_normal(DIMS, dtype=np.float32)
+        return self._drawn[text].tolist()
 
 
-def memory(number: int, generator: random.Random) -> dict[str, Any]:
+def memory(number: int, generator: random.Random, *, has_thread: bool = True) -> dict[str, Any]:
     text = (
         f"{generator.choice(SUBJECTS)} told me that they {generator.choice(VERBS)} the {generator.choice(THINGS)} and "
         f"the {generator.choice(THINGS)} in {generator.choice(PLACES)} with {generator.choice(SUBJECTS)}, case {number}"
     )
     start = number * 1_000
-    return {"text": text, "time_start": f"{start:015}", "time_end": f"{start + 900:015}", "recorded_at": f"{start:015}"}
+    return {
+        "text": text,
+        "time_start": f"{start:015}",
+        "time_end": f"{start + 900:015}",
+        "recorded_at": f"{start:015}",
+        "source": {"thread": f"acme/thread/{number // TURNS}"} if has_thread else {},
+    }
 
 
 def window(size: int, share: float) -> dict[str, Any] | None:
@@ -167,9 +181,9 @@ async def best_ms(call: Callable[[], Awaitable[object]], seconds: float) -> floa
     return best * 1_000
 
 
-async def measure(size: int, *, rivals: bool, seconds: float, directory: Path) -> dict[str, Any]:
+async def measure(size: int, *, rivals: bool, has_threads: bool, seconds: float, directory: Path) -> dict[str, Any]:
     generator = random.Random(size)
-    values = [memory(number, generator) for number in range(size)]
+    values = [memory(number, generator, has_thread=has_threads) for number in range(size)]
     shuffled = list(enumerate(values))
     generator.shuffle(shuffled)  # memories do not arrive in the order of what they speak of
     question = "Who bought the guitar in Tokyo?"
@@ -208,33 +222,89 @@ async def measure(size: int, *, rivals: bool, seconds: float, directory: Path) -
     figures["faiss cold open + search"] = await best_ms(cold, seconds)
 
     if rivals:
-        in_memory = InMemoryStore(index={"dims": DIMS, "embed": embeddings, "fields": ["text"]})
-        for at in range(0, size, 5_000):
-            await in_memory.abatch(puts[at : at + 5_000])
-        for label, share in WINDOWS.items():
-            condition = window(size, share)
-            figures[f"InMemoryStore {label}"] = await best_ms(
-                lambda c=condition: in_memory.asearch(NAMESPACE, query=question, filter=c, limit=10), seconds
-            )
+        figures |= await measure_chromadb(size, values, vector, embeddings, seconds, directory)
+        figures |= await measure_in_memory(size, puts, question, embeddings, seconds)
         figures |= await measure_sqlite(size, puts, question, embeddings, seconds, directory)
     gc.collect()
+    return figures
+
+
+async def measure_chromadb(
+    size: int, values: list[dict[str, Any]], vector: list[float], embeddings: Drawn, seconds: float, directory: Path
+) -> dict[str, Any]:
+    try:
+        import chromadb
+    except ImportError:
+        return {"chromadb": "is not installed: uv run --with chromadb …"}
+    settings = chromadb.Settings(anonymized_telemetry=False)
+    client = chromadb.PersistentClient(str(directory / "chroma"), settings)
+    collection = client.create_collection("memories", metadata={"hnsw:space": "cosine"}, embedding_function=None)
+    figures: dict[str, Any] = {}
+    start = time.perf_counter()
+    for at in range(0, size, 5_000):
+        some = values[at : at + 5_000]
+        texts = [value["text"] for value in some]
+        collection.add(
+            ids=[str(at + number) for number in range(len(some))],
+            documents=texts,
+            embeddings=embeddings.embed_documents(texts),
+            # It compares numbers only.
+            metadatas=[{name: int(value[name]) for name in ("time_start", "time_end")} for value in some],
+        )
+    figures["chromadb put, bulk, µs each"] = (time.perf_counter() - start) / size * 1e6
+    vectors = np.array(embeddings.embed_documents([value["text"] for value in values]), dtype=np.float32)
+    cosines = vectors @ np.array(vector, dtype=np.float32) / np.linalg.norm(vectors, axis=1)
+    for label, share in WINDOWS.items():
+        comparisons = [(name, *pair) for name, some in (window(size, share) or {}).items() for pair in some.items()]
+        where: Any = {"$and": [{name: {operator: int(key)}} for name, operator, key in comparisons]}
+
+        async def search(where: Any = where if comparisons else None) -> Any:
+            return collection.query(query_embeddings=[vector], n_results=10, where=where)
+
+        found = (await search())["ids"][0]
+        figures[f"chromadb {label}"] = await best_ms(search, seconds)
+        within = [number for number in range(size) if all(_holds(values[number], *each) for each in comparisons)]
+        exact = sorted(within, key=lambda number: -cosines[number])[:10]
+        figures[f"chromadb recall {label}"] = f"{len(set(found) & set(map(str, exact)))} of {len(exact)}"
+    return figures
+
+
+def _holds(value: dict[str, Any], name: str, operator: str, key: str) -> bool:
+    return bool(value[name] < key if operator == "$lt" else value[name] > key)
+
+
+async def measure_in_memory(
+    size: int, puts: list[PutOp], question: str, embeddings: Embeddings, seconds: float
+) -> dict[str, Any]:
+    store = InMemoryStore(index={"dims": DIMS, "embed": embeddings, "fields": ["text"]})
+    for at in range(0, size, 5_000):
+        await store.abatch(puts[at : at + 5_000])
+    figures: dict[str, Any] = {}
+    for label, share in WINDOWS.items():
+        condition = window(size, share)
+        figures[f"InMemoryStore {label}"] = await best_ms(
+            lambda c=condition: store.asearch(NAMESPACE, query=question, filter=c, limit=10), seconds
+        )
     return figures
 
 
 async def measure_sqlite(
     size: int, puts: list[PutOp], question: str, embeddings: Embeddings, seconds: float, directory: Path
 ) -> dict[str, Any]:
-    try:
-        from langgraph.store.sqlite import SqliteStore
+    from langgraph.store.sqlite import SqliteStore
 
-        connection = sqlite3.connect(directory / "sqlite.db", check_same_thread=False, isolation_level=None)
+    connection = sqlite3.connect(directory / "sqlite.db", check_same_thread=False, isolation_level=None)
+    try:
         store = SqliteStore(connection, index={"dims": DIMS, "embed": embeddings, "fields": ["text"]})
         store.setup()
-    except (ImportError, AttributeError, sqlite3.Error) as error:  # Python without loadable extensions
-        return {"SqliteStore": f"cannot run here: {error}"}
+    except (AttributeError, sqlite3.Error) as error:
+        connection.close()
+        return {"SqliteStore": f"cannot run here, this Python's sqlite3 loads no extensions: {error}"}
     figures: dict[str, Any] = {}
+    start = time.perf_counter()
     for at in range(0, size, 1_000):
         store.batch(puts[at : at + 1_000])
+    figures["SqliteStore put, bulk, µs each"] = (time.perf_counter() - start) / size * 1e6
 
     async def search(condition: dict[str, Any] | None) -> None:
         store.search(NAMESPACE, query=question, filter=condition, limit=10)
@@ -270,7 +340,7 @@ async def cold_small_tenant(directory: Path, seconds: float) -> float:
     return best * 1_000
 
 
-async def run(sizes: list[int], rivals_up_to: int, seconds: float) -> dict[str, Any]:
+async def run(sizes: list[int], rivals_up_to: int, seconds: float, *, has_threads: bool) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as place:
         directory = Path(place)
@@ -278,7 +348,11 @@ async def run(sizes: list[int], rivals_up_to: int, seconds: float) -> dict[str, 
         for size in sizes:
             (directory / str(size)).mkdir()
             figures[str(size)] = await measure(
-                size, rivals=size <= rivals_up_to, seconds=seconds, directory=directory / str(size)
+                size,
+                rivals=size <= rivals_up_to,
+                has_threads=has_threads,
+                seconds=seconds,
+                directory=directory / str(size),
             )
     return figures
 
@@ -288,23 +362,26 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--rivals-up-to", type=int, default=10_000, help="larger sizes measure FaissStore alone")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long to repeat each measurement")
+    parser.add_argument("--without-threads", action="store_true", help="every memory stands alone: no context to rank")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = asyncio.run(run(options.sizes, options.rivals_up_to, options.seconds))
+    has_threads = not options.without_threads
+    figures = asyncio.run(run(options.sizes, options.rivals_up_to, options.seconds, has_threads=has_threads))
     if options.json:
         print(json.dumps(figures))
         return
     print(f"cold tenant of 100 memories, open + hybrid search: {figures['cold tenant of 100']:.2f} ms")
     for size in options.sizes:
-        print(f"\n{size:,} memories, {DIMS} dims, best in ms")
+        print(f"\n{size:,} memories, {DIMS} dims {'best in ms':>32}{'of dense':>12}{'of hybrid':>12}")
         found = figures[str(size)]
         for name, figure in found.items():
             if isinstance(figure, str):
                 print(f"  {name:40} {figure}")
                 continue
-            reference = found.get(f"faiss hybrid {name.split()[-1]}")
-            ratio = f"  {figure / reference:8.1f} x" if name.startswith(("InMemory", "Sqlite")) and reference else ""
-            print(f"  {name:40} {figure:10.3f}{ratio}")
+            references = [found.get(f"faiss {kind} {name.split()[-1]}") for kind in ("dense", "hybrid")]
+            is_rival = name.startswith(RIVALS)
+            ratios = "".join(f"{figure / each:10.1f} x" for each in references if is_rival and each is not None)
+            print(f"  {name:40} {figure:10.3f}{ratios}")
 
 
 if __name__ == "__main__":
