@@ -27,7 +27,9 @@ async def filter_by_time(
         return {"recalled": [], "candidates": []}
     notes = [memory for memory in candidates if memory["placed"] == "pinned"]
     found = [memory for memory in candidates if memory["placed"] != "pinned"]
-    kept, left_out = place_in_time(found, windows, now=runtime.context.now, top_k=top_k, max_tokens=max_tokens)
+    kept, left_out = place_in_time(
+        found, windows, now=runtime.context.now, top_k=min(top_k, working_max), max_tokens=max_tokens
+    )
     kept = with_notes(kept, notes, most=working_max)
     tell(runtime, MemoriesRecalled(windows=tuple(windows), memories=tuple(kept), left_out=tuple(left_out)))
     return {"recalled": kept, "candidates": []}
