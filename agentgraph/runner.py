@@ -61,7 +61,7 @@ class Runner:
         remembers: Whether there is a store of memories.
         outbox: Where a turn files what memory owes; `None` with a checkpointer of the caller's.
         worker: Writes what is owed; `None` where the graph does so itself.
-        reembedding: Sees to vectors of another embedding model; `None` where the store knows of none.
+        reembedding: Sees to vectors of another embedding model; `None` where there is no store of memories.
     """
 
     settings: Settings
