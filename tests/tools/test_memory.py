@@ -11,6 +11,7 @@ from langchain_core.tools import tool
 from langgraph.store.memory import InMemoryStore
 
 from agentgraph import AgentGraph
+from agentgraph import app as app_module
 from agentgraph.errors import ConfigurationError
 from agentgraph.events import ToolFinished
 from agentgraph.testing import HashEmbeddings, ScriptedChatModel
@@ -212,6 +213,22 @@ async def test_forgetting_within_a_run_does_not_wait_for_that_run(open_tooled: O
     assert gone.duration_ms < 5_000
     state = await app.graph.aget_state({"configurable": {"thread_id": "acme/thread/t"}})
     assert state.values["recalled"] == []
+
+
+async def test_a_memory_is_gone_before_its_traces_are_sought(
+    open_tooled: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_yet(*_: Any) -> None:
+        pass
+
+    monkeypatch.setattr(app_module, "_forget_later", not_yet)
+    app, model = await open_tooled([])
+    key = (await app.memories.add("I like tea.", tenant="acme", user="ann", kind="fact")).key
+    gone, refused = await uses(
+        app, model, "Forget it.", call("forget_memory", key=key), call("save_memory", text="I like tea."), user="ann"
+    )
+    assert (gone.status, refused.status) == ("success", "error")
+    assert await facts(app) == []
 
 
 # What is learnt
