@@ -11,21 +11,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agentgraph.cli.render import safe
+from agentgraph.cli.render import MARKS, safe
 from agentgraph.memory.forget_receipt import ForgetReceipt
 from agentgraph.memory.stored import Memory
 from agentgraph.memory.timeline import TimelineEntry
 
 __all__ = ["memory_lines", "plan_table", "recall_view", "timeline_lines", "whole_memory"]
 
-_MARKS: Final = {
-    "inside": ("●", "green"),
-    "outside": ("○", "yellow"),
-    "told": ("◐", "cyan"),
-    "undated": ("◌", "cyan"),
-    "any": ("●", "green"),
-    "pinned": ("■", "green"),
-}
 _TOLD: Final = {"namespace", "key", "kind", "text", "speaker", "source", "recorded_at", "event", "placed", "why"}
 _IDS_SHOWN: Final = 5
 _LONGEST_LINE: Final = 160
@@ -131,7 +123,7 @@ def _remarks(receipt: ForgetReceipt) -> Iterator[str]:
 
 
 def _candidate(memory: Mapping[str, Any], *, is_explained: bool, is_left_out: bool = False) -> Text:
-    mark, style = ("✗", "red") if is_left_out else _MARKS.get(memory["placed"], ("●", "green"))
+    mark, style = ("✗", "red") if is_left_out else MARKS.get(memory["placed"], ("●", "green"))
     line = Text(f"{mark} ", style=style).append(safe(memory["text"]), style="dim" if is_left_out else "default")
     if not is_explained:
         return line.append(f"  {memory['key']}", style="dim")

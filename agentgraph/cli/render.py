@@ -22,10 +22,10 @@ from rich.text import Text
 from agentgraph.events import RunEvent, RunFinished, TextDelta, ToolFinished, ToolStarted
 from agentgraph.run import RunResult
 
-__all__ = ["RunView", "compact_receipt", "receipt", "safe"]
+__all__ = ["MARKS", "RunView", "compact_receipt", "receipt", "safe"]
 
 _LABEL_WIDTH: Final = 8
-_MARKS: Final = {
+MARKS: Final = {
     "inside": ("●", "green"),
     "outside": ("○", "yellow"),
     "told": ("◐", "cyan"),
@@ -161,7 +161,7 @@ def _receipt_lines(result: RunResult, zone: ZoneInfo, tools_left_out: Sequence[s
 
 
 def _memory_line(memory: Mapping[str, Any], zone: ZoneInfo) -> Text:
-    mark, style = _MARKS[memory["placed"]]
+    mark, style = MARKS[memory["placed"]]
     line = Text(f"{mark} ", style=style).append(safe(memory["text"]), style="default")
     where = "" if memory["placed"] == "any" else f"{memory['placed']}: "
     told = f"told {_day(memory['recorded_at'], zone)}, " if memory["recorded_at"] else ""

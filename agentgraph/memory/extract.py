@@ -6,7 +6,6 @@ nothing: numbers, lengths and words are checked here, times are resolved by us, 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agentgraph.errors import AgentGraphError
 from agentgraph.memory.known import Known
 from agentgraph.memory.passages import sentences_of
+from agentgraph.memory.quoted import quoted
 from agentgraph.memory.record import Owed, moment
 from agentgraph.memory.words import most_alike, says_the_same, telling_words
 
@@ -146,11 +146,11 @@ def _question(owed: Owed, known: Sequence[Known]) -> str:
         value = each.parts[0].item.value
         said = moment(str(value["recorded_at"]))
         dates = [] if said is None else [f"said on {said.astimezone(zone):%Y-%m-%d}"]
-        dates += [f"about {value['time_text']}"] if value.get("time_text") else []
-        lines.append(f"{number}. {_quoted(each.text[:_LONGEST_KNOWN])} ({', '.join(dates)})")
+        dates += [f"about {quoted(value['time_text'])}"] if value.get("time_text") else []
+        lines.append(f"{number}. {quoted(each.text[:_LONGEST_KNOWN])} ({', '.join(dates)})")
     if not known:
         lines.append("nothing")
-    return "\n".join([*lines, f"Message of the {owed['speaker']}: {_quoted(owed['text'][:_LONGEST_MESSAGE])}"])
+    return "\n".join([*lines, f"Message of the {owed['speaker']}: {quoted(owed['text'][:_LONGEST_MESSAGE])}"])
 
 
 def _checked(change: MemoryChange, owed: Owed, known: Sequence[Known]) -> Change | None:
@@ -200,8 +200,3 @@ def _refines(text: str, known: str) -> bool:
     """Say whether `text` holds most of what `known` says: more detail keeps what was there."""
     wanted = telling_words(known)
     return 2 * len(wanted & telling_words(text)) > len(wanted)
-
-
-def _quoted(text: str) -> str:
-    # JSON quoting keeps what was said on its line and inside its quotes, whatever it holds.
-    return json.dumps(text, ensure_ascii=False)

@@ -185,12 +185,12 @@ def recalled_from(value: Mapping[str, Any], *, namespace: tuple[str, ...], key: 
         "kind": str(value.get("kind", "note")),
         "text": str(value.get("text", "")),
         "speaker": str(value.get("speaker", "user")),
-        "source": dict(value.get("source") or {}),
-        "recorded_at": _iso(str(value.get("recorded_at", _FIRST_KEY))) or "",
+        "source": dict(source) if isinstance(source := value.get("source"), Mapping) else {},
+        "recorded_at": _iso(value.get("recorded_at")) or "",
         "first_recorded_at": _iso(value.get("first_recorded_at")),
         "valid_until": _iso(value.get("valid_until")),
         "event": event,
-        "other_times": [(_iso(start), _iso(end)) for start, end in value.get("other_times", ())],
+        "other_times": _other_times(value.get("other_times")),
         "same": [],
         "score": 0.0,
         "dense": None,
@@ -202,7 +202,22 @@ def recalled_from(value: Mapping[str, Any], *, namespace: tuple[str, ...], key: 
     }
 
 
+def _other_times(value: object) -> list[tuple[str | None, str | None]]:
+    pairs = value if isinstance(value, list | tuple) else ()
+    return [
+        (_iso(str(pair[0])), _iso(str(pair[1]))) for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2
+    ]
+
+
+def _iso(key: object) -> str | None:
+    """Read a time key as an ISO moment; what is none, as anybody may have put it into the store, is no moment."""
+    return _iso_of(key) if isinstance(key, str) else None
+
+
 @lru_cache(maxsize=8_192)
-def _iso(key: str | None) -> str | None:
-    when = None if key is None else moment(key)
+def _iso_of(key: str) -> str | None:
+    try:
+        when = moment(key)
+    except (ValueError, OverflowError):
+        return None
     return None if when is None else when.isoformat()

@@ -74,7 +74,10 @@ async def write_episodes(store: BaseStore, owed: Iterable[Owed], *, wants_facts:
         entries[digest] = entry
         notes.append(note(store, message, entry))
     if notes:
-        await store.abatch([*writes.values(), *notes])
+        *earlier, last = _of_distinct_texts(writes.values())
+        for batch in earlier:
+            await store.abatch(batch)
+        await store.abatch([*last, *notes])
     return [
         message for digest, message in reversed(messages.items()) if wants_facts and entries[digest].facts == "owed"
     ]
@@ -118,6 +121,18 @@ def retold(known: MemoryValue, value: MemoryValue) -> MemoryValue | None:
     if first <= said <= last or _day(said, value["zone"]) in {_day(first, value["zone"]), _day(last, value["zone"])}:
         return None
     return cast("MemoryValue", {**known, "recorded_at": max(said, last), "first_recorded_at": min(said, first)})
+
+
+def _of_distinct_texts(writes: Iterable[PutOp]) -> list[list[PutOp]]:
+    """Part writes so that none says what another of its batch does: LangGraph's `InMemoryStore` refuses those."""
+    batches: list[dict[str, PutOp]] = [{}]
+    for write in writes:
+        text = str((write.value or {}).get("text"))
+        batch = next((batch for batch in batches if text not in batch), None)
+        if batch is None:
+            batches.append(batch := {})
+        batch[text] = write
+    return [list(batch.values()) for batch in reversed(batches)]
 
 
 async def _refused(store: BaseStore, messages: Iterable[Owed], drafts: Iterable[dict[str, MemoryValue]]) -> set[str]:

@@ -131,3 +131,36 @@ async def test_only_the_leaves_named_are_read(store):
     )
     question = understood("What is my dog called?", now=NOW, zone="UTC", as_of=NOW)
     assert await find(store, [LEAF], question, top_k=6) == []
+
+
+GARBAGE = [
+    None,
+    "garbage",
+    "999999999999999",
+    7,
+    -1.5,
+    True,
+    [],
+    ["x"],
+    [["a"]],
+    [["a", "b"]],
+    {},
+    {"start": 3},
+    "12\u0000",
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=repr)
+async def test_whatever_somebody_put_into_the_store_breaks_no_recall(tmp_path, garbage):
+    fields = ("kind", "speaker", "recorded_at", "first_recorded_at", "valid_until", "time_start", "time_end", "source")
+    fields += ("other_times", "mention", "granularity", "time_text", "zone", "topic")
+    async with FaissStore(tmp_path, embeddings=None, sync="normal") as store:
+        puts = [PutOp(LEAF, field, {"text": f"a dog {field}", field: garbage}, index=["text"]) for field in fields]
+        await store.abatch(
+            [*puts, PutOp(LEAF, "all", {"text": "a dog", **dict.fromkeys(fields, garbage)}, index=["text"])]
+        )
+        for question in ("Which dog?", "Which dog did I see last week?"):
+            for as_of in (None, NOW):
+                found = await answer(store, question, as_of=as_of, top_k=20)
+                assert len(found.kept) + len(found.left_out) <= len(fields) + 1
+                assert found.kept or found.left_out

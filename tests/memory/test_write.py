@@ -9,6 +9,7 @@ from langgraph.store.memory import InMemoryStore
 from agentgraph.memory.record import NO_TIME, time_key
 from agentgraph.memory.tombstones import entomb
 from agentgraph.memory.write import write_episodes
+from agentgraph.testing import HashEmbeddings
 
 SHARED = ("acme", "memory", "shared")
 LEDGER = ("acme", "memory_ledger", "shared")
@@ -55,3 +56,12 @@ async def test_only_messages_that_say_something_are_left_to_the_model(owed, stor
     messages = [owed("How are you?"), owed("I like tea a lot."), owed("i like tea A LOT."), owed("I like jam a lot.")]
     assert await write_episodes(store, messages, wants_facts=True) == [messages[1], messages[3]]
     assert await write_episodes(store, messages, wants_facts=False) == []
+
+
+async def test_the_same_words_from_two_scopes_are_written_at_once_to_any_store(owed):
+    store = InMemoryStore(index={"embed": HashEmbeddings(), "dims": 1024, "fields": ["text"]})
+    both = [owed("I prefer aisle seats.", namespace=["acme", "memory", "user", user]) for user in ("ana", "ben")]
+    await write_episodes(store, both)
+    for user in ("ana", "ben"):
+        (kept,) = await store.asearch(("acme", "memory", "user", user))
+        assert kept.value["text"] == "I prefer aisle seats."
