@@ -71,7 +71,8 @@ def place_in_time(
         elif (twin := _twin(memory, kept)) is not None:
             older, newer = sorted((memory, kept[twin]), key=lambda each: each["recorded_at"])
             kept[twin] = newer | {"same": [*memory["same"], *kept[twin]["same"], older["key"]]}
-            left_out.append(older | {"why": "said again later"})
+            is_later = older["recorded_at"] < newer["recorded_at"]
+            left_out.append(older | {"why": "said again later" if is_later else f"says the same as {newer['key']}"})
         elif (tokens := _tokens(memory["text"])) > budget and kept:
             left_out.append(memory | {"why": f"does not fit: {tokens} tokens, {max(0, int(budget))} left"})
         else:
@@ -110,7 +111,7 @@ def _placed(memories: Sequence[Recalled], windows: Sequence[WindowSpan], now: da
                 memory = _lowered(memory, "outside", _OUTSIDE)
             placed.append(memory | {"placed": "outside", "why": why})
         elif was_told_then:
-            placed.append(memory | {"placed": "told", "why": f"names no time and was said within {asked}"})
+            placed.append(memory | {"placed": "told", "why": f"names no time and was said within a day of {asked}"})
         else:
             placed.append(memory | {"placed": "undated", "why": f"names no time and was not said within {asked}"})
     return sorted(placed, key=lambda memory: -memory["score"])
