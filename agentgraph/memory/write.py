@@ -72,7 +72,8 @@ async def write_episodes(store: BaseStore, owed: Iterable[Owed], *, wants_facts:
         # A model would be shown the whole message: what was forgotten of it must not come back in other words.
         entry = Entry(facts="owed" if wants_facts and kept and len(kept) == len(drafts[digest]) else "none")
         entries[digest] = entry
-        notes.append(note(store, message, entry))
+        if drafts[digest]:  # a message that holds nothing to remember holds nothing the next time either
+            notes.append(note(store, message, entry))
     if notes:
         *earlier, last = _of_distinct_texts(writes.values())
         for batch in earlier:
