@@ -53,7 +53,8 @@ async def test_replaying_a_long_chat_grows_nothing_and_costs_no_model_call(
         await app.run(said, tenant="acme", user="ann", thread="chat")
     await app.settled()
     before, calls = await everything(app), len(reader.calls)
-    assert (len(before), calls) == (25 + 26 + 25, 25)  # episodes, facts (one is told 25 times), ledger rows of what is no question
+    # Episodes, facts (one is told 25 times), and a ledger row for each message that is no question.
+    assert (len(before), calls) == (25 + 26 + 25, 25)
     sizes = None if store else await app.store.stats("acme")
     for replay in range(10):
         for said in chat:
