@@ -27,6 +27,7 @@ _ZONES = (
     "Africa/Casablanca",
 )
 ZONES = st.sampled_from(_ZONES)
+_LOST_A_DAY = {"Pacific/Apia": 2011, "Pacific/Kiritimati": 1994}  # they moved across the date line
 MOMENTS = st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2060, 12, 31), timezones=st.just(UTC))
 DATES = st.dates(min_value=date(1900, 1, 1), max_value=date(2100, 12, 31))
 NOW = datetime(2026, 3, 4, 10, 30, tzinfo=UTC)
@@ -63,6 +64,7 @@ def test_hours_are_elapsed_time_in_every_zone(now: datetime, zone: str, hours: i
 )
 @settings(max_examples=300, deadline=None)
 def test_the_day_turns_at_the_speakers_midnight(day: date, zone: str, seconds: int) -> None:
+    assume(abs(day.year - _LOST_A_DAY.get(zone, 0)) > 1)
     midnight = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
     now = midnight + timedelta(seconds=seconds)
     local = now.astimezone(ZoneInfo(zone)).date()
@@ -79,9 +81,9 @@ def test_the_day_turns_at_the_speakers_midnight(day: date, zone: str, seconds: i
 @settings(max_examples=200, deadline=None)
 def test_days_and_periods_depend_on_the_wall_clock_alone(wall: datetime, zone: str) -> None:
     there = wall.replace(tzinfo=ZoneInfo(zone))
-    # An hour the clock skipped is no hour to speak in; nor is Samoa's 30 December 2011.
+    # An hour the clock skipped is no hour to speak in, and a month that lost a day ends on another one.
     assume(there.astimezone(UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None) == wall)
-    assume(zone != "Pacific/Apia" or wall.year != 2011)
+    assume(abs(wall.year - _LOST_A_DAY.get(zone, 0)) > 1)
     for text in ("yesterday", "last week", "next month", "3 days ago", "in 2 weeks", "next Sunday", "Feb 29", "Easter"):
         assert only(text, now=there, zone=zone).describe(zone) == only(text, now=wall).describe()
 
