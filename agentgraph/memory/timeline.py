@@ -54,11 +54,13 @@ async def line_up(
     else:
         within = [memory async for memory in walk_memories(store, places) if _overlaps(memory, first, last)]
         memories = heapq.nsmallest(limit, within, key=_began)
-    return [
+    entries = [
         TimelineEntry(memory=memory, at=at, clock="recorded" if memory.event is None else "event")
         for memory in memories
         if (at := _when(memory)) is not None and not memory.has_ended(now)
     ]
+    # Stores line up by where things began; what has no beginning stands at its end.
+    return sorted(entries, key=lambda entry: entry.at)
 
 
 def _when(memory: Memory) -> datetime | None:

@@ -29,9 +29,9 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from agentgraph.errors import InvalidInputError, StoreError, StoreUnavailableError
+from agentgraph.errors import InvalidInputError
 from agentgraph.scope import tenant_directory, tenant_of_thread_key
-from agentgraph.stores.sqlite import SqliteFile, Sync
+from agentgraph.stores.sqlite import SqliteFile, Sync, empty_journal
 from agentgraph.stores.thread_rows import Edit, edit_thread, repeats, threads_in
 
 __all__ = ["COMMIT_LATER", "TenantCheckpoints"]
@@ -45,7 +45,6 @@ For runs that commit once, at their end: what LangGraph writes there in several 
 """
 
 _FILE: Final = "threads.db"
-_BUSY_TIMEOUT_MS: Final = 10_000
 _OUTBOX: Final = """
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -220,7 +219,7 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
             StoreUnavailableError: Somebody reads an old state just now; try again.
         """
         if self._has(tenant):
-            await asyncio.wrap_future(self._pool.submit(_empty_journal, self._path(tenant)))
+            await asyncio.wrap_future(self._pool.submit(empty_journal, self._path(tenant)))
 
     async def delete_tenant(self, tenant: str) -> None:
         """Close `tenant`'s file and remove the tenant's whole directory, with whatever else lies in it."""
@@ -347,15 +346,3 @@ class _TenantFile:
 
     def run(self, job: Callable[[_InTransaction], T]) -> T:
         return self._database.run(lambda _: job(self._saver))
-
-
-def _empty_journal(path: Path) -> None:
-    """Move the journal's pages into the file and cut it to nothing."""
-    try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-            ((is_busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error as error:
-        raise StoreError(f"the database {path.name!r} refused: {error}") from error
-    if is_busy:
-        raise StoreUnavailableError(f"the database {path.name!r} is being read; its journal stays for now")

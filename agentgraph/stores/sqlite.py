@@ -12,18 +12,18 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from agentgraph.errors import StoreError, StoreUnavailableError
 
-__all__ = ["SqliteFile", "Sync"]
+__all__ = ["BUSY_TIMEOUT_MS", "SqliteFile", "Sync", "empty_journal"]
 
 T = TypeVar("T")
 Sync = Literal["full", "normal"]
 
-_BUSY_TIMEOUT_MS: Final = 10_000
+BUSY_TIMEOUT_MS: Final = 10_000
 _MOST_PER_COMMIT: Final = 256
 
 
@@ -69,7 +69,7 @@ class SqliteFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+            self._connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute(f"PRAGMA synchronous={sync.upper()}")
             self._connection.execute("PRAGMA foreign_keys=ON")
@@ -181,3 +181,20 @@ def _translated(error: sqlite3.Error, path: Path) -> StoreError:
     translated = (StoreUnavailableError if busy else StoreError)(f"the database {path.name!r} refused: {error}")
     translated.__cause__ = error
     return translated
+
+
+def empty_journal(path: Path) -> None:
+    """Move the journal's pages into the database file and cut it to nothing: it holds earlier states of the pages.
+
+    Raises:
+        StoreError: SQLite refused.
+        StoreUnavailableError: Somebody reads an earlier state just now.
+    """
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            ((is_busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        raise StoreError(f"the database {path.name!r} refused: {error}") from error
+    if is_busy:
+        raise StoreUnavailableError(f"the database {path.name!r} is being read; its journal stays for now")

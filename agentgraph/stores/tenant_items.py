@@ -12,18 +12,18 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from agentgraph.errors import StoreError, StoreUnavailableError
+from agentgraph.errors import StoreError
 from agentgraph.stores.filters import filter_sql, matches_json
 from agentgraph.stores.lexical import Terms
 from agentgraph.stores.ranking import Hit, Selection, rank
 from agentgraph.stores.sequences import NO_SEQUENCE
-from agentgraph.stores.sqlite import SqliteFile, Sync
+from agentgraph.stores.sqlite import BUSY_TIMEOUT_MS, SqliteFile, Sync, empty_journal
 from agentgraph.stores.tenant_shards import TenantShards
 from agentgraph.stores.values import decode_value, sequence_of
 from agentgraph.stores.vectors import Vector
@@ -37,7 +37,6 @@ _AFTER_SEPARATOR: Final = "\x20"
 _REMOVALS_KEPT: Final = 100_000
 _FEW: Final = 500
 _SWEPT_PER_WRITE: Final = 256
-_BUSY_TIMEOUT_MS: Final = 10_000
 
 _SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
@@ -233,7 +232,7 @@ class TenantItems:
     def _open_reader(self) -> sqlite3.Connection:
         reader = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         try:
-            reader.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+            reader.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
             ((version,),) = reader.execute("PRAGMA user_version")
             if version > _SCHEMA_VERSION:
                 raise StoreError(
@@ -370,14 +369,7 @@ class TenantItems:
 
     def empty_journal(self) -> None:
         """Move the journal's pages into the file and cut it to nothing."""
-        try:
-            with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
-                connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-                ((is_busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            raise StoreError(f"the database {self._path.name!r} refused: {error}") from error
-        if is_busy:
-            raise StoreUnavailableError(f"the database {self._path.name!r} is being read; its journal stays for now")
+        empty_journal(self._path)
 
     def namespaces(self) -> list[tuple[str, ...]]:
         """Return every namespace that holds a living item, sorted."""
