@@ -194,7 +194,7 @@ class Runner:
             async with self._turnstile.enter(request.scope.thread_key):
                 messages = await self._arrivals(request)
                 if self.worker is not None and context.include_memories:
-                    readable = request.scope.read_namespaces(include_global=self.settings.enable_global_memory)
+                    readable = self._readable(request.scope)
                     await self.worker.caught_up(readable, timeout_s=_LONGEST_WAIT_FOR_MEMORY_S)
                 await self._walk(request.scope, messages, context, emit, answers)
             if not answers:
@@ -209,12 +209,15 @@ class Runner:
             ending = RunFailed(run_id=run_id, error=_translated(error))
         return ending
 
+    def _readable(self, scope: Scope) -> list[tuple[str, ...]]:
+        return scope.read_namespaces(include_global=self.settings.enable_global_memory)
+
     def _prepare_recall(self, request: RunRequest, context: RunContext) -> None:
         """Begin to embed the question while its turn comes and its thread is read."""
         store: object = self.threaded.store
         if context.include_memories and isinstance(store, HybridSearch):
             _, question = newest_question({"messages": list(request.messages)})
-            store.prepare(request.scope.read_namespaces(include_global=self.settings.enable_global_memory), question)
+            store.prepare(self._readable(request.scope), question)
 
     async def _context(self, request: RunRequest, run_id: str) -> RunContext:
         settings = self.settings
@@ -318,7 +321,7 @@ class Runner:
         if self.worker is not None and context.include_memories:
             self.worker.notify(scope.tenant, scope.write_namespace)
         if self.reembedding is not None and context.include_memories:
-            readable = scope.read_namespaces(include_global=self.settings.enable_global_memory)
+            readable = self._readable(scope)
             self.reembedding.look_after(leaf[0] for leaf in readable)
         key = scope.thread_key
         if key and history_tokens > self.settings.live_window_tokens and key not in self._summarising:

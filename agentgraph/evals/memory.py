@@ -12,7 +12,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agentgraph.errors import InvalidInputError
 from agentgraph.evals.baselines import Bm25, Cosine
 from agentgraph.evals.metrics import Metrics, by_group, mean_metrics, ranking_metrics
-from agentgraph.evals.rows import read_rows
+from agentgraph.evals.rows import aware, read_rows
 from agentgraph.memory.recall import recall
 from agentgraph.memory.transfer import import_rows
 from agentgraph.scope import Scope
@@ -147,7 +147,7 @@ async def _import(store: FaissStore, corpus: Sequence[MemoryRow], on_progress: C
             [_importable(row) for row in rows],
             scope=Scope(tenant=tenants[name]),
             zone="UTC",
-            now=max(_aware(row.ts) for row in rows),
+            now=max(aware(row.ts) for row in rows),
             progress=lambda report: on_progress(done + report.rows),  # noqa: B023  called while it is awaited
         )
         if report.faults:
@@ -171,7 +171,7 @@ async def _ask(
     ranked: list[list[str]] = []
     took: list[float] = []
     for done, question in enumerate(questions, start=1):
-        now = _aware(question.now)
+        now = aware(question.now)
         begun = seconds()
         recalled = await recall(
             store,
@@ -241,10 +241,6 @@ def _report(questions: Sequence[MemoryQuestion], scored: Sequence[Metrics]) -> d
 
 def _end_of_day(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 class _Remembering(Embeddings):

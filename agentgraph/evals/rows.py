@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from agentgraph.errors import InvalidInputError, NotFoundError
 
-__all__ = ["read_rows"]
+__all__ = ["aware", "read_rows"]
 
 Row = TypeVar("Row", bound=BaseModel)
 
@@ -38,6 +39,11 @@ def read_rows(path: Path, row: type[Row], *, what: str) -> list[Row]:
     if not rows:
         raise InvalidInputError(f"{path}: holds no rows; one JSON object a line is wanted", code="no_rows")
     return rows
+
+
+def aware(moment: datetime) -> datetime:
+    """Read a naive moment in UTC."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _row(line: str, row: type[Row], place: str, what: str) -> Row:

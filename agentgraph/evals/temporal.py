@@ -24,7 +24,7 @@ from agentgraph.evals.metrics import (
     mean_metrics,
     temporal_metrics,
 )
-from agentgraph.evals.rows import read_rows
+from agentgraph.evals.rows import aware, read_rows
 from agentgraph.temporal import main_window, resolve
 
 __all__ = ["NOTHING", "TemporalRow", "evaluate_temporal", "read_temporal_rows"]
@@ -81,7 +81,7 @@ def evaluate_temporal(
     scored: list[Metrics] = []
     took: list[float] = []
     for done, row in enumerate(rows, start=1):
-        now = _aware(row.now)
+        now = aware(row.now)
         begun = seconds()
         window = main_window(resolve(row.text, now=now))
         took.append(seconds() - begun)
@@ -112,9 +112,5 @@ def _means(rows: Sequence[TemporalRow], scored: Sequence[Metrics], source: str |
     return {**means, "n_none": len(negative), **mean_metrics(negative)} if negative else means
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
 def _aware_bound(moment: datetime | None) -> datetime | None:
-    return _aware(moment) if moment is not None else None
+    return aware(moment) if moment is not None else None

@@ -6,18 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import Any, Final, cast
+from typing import Any, Final, TypedDict, cast
 
-from langgraph.store.base import BaseStore, SearchItem, SearchOp
+from langgraph.store.base import BaseStore, Item, SearchItem, SearchOp
 
 from agentgraph.memory.choose import place_in_time
 from agentgraph.memory.question import Question, understood
 from agentgraph.memory.record import Recalled, WindowSpan, recalled_from, span_of, time_key
-from agentgraph.memory.relevance import SLACK, boosted
+from agentgraph.memory.relevance import SLACK, boosted, moment_of
 from agentgraph.scope import history_namespace
 from agentgraph.stores.hybrid import HybridSearch
 from agentgraph.temporal import Window
@@ -32,6 +32,13 @@ _MOST_WINDOWS: Final = 4
 
 Namespace = tuple[str, ...]
 _Search = tuple[Mapping[str, Any] | None, int]
+
+
+class _Scores(TypedDict):
+    score: float
+    dense: float | None
+    lexical: float | None
+    context: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +106,9 @@ async def find(store: BaseStore, namespaces: Sequence[Namespace], question: Ques
     searches += [
         (condition, in_window) for window in question.windows[:_MOST_WINDOWS] for condition in _conditions(window)
     ]
-    rankings = await _rankings(store, leaves, question.text, searches)
-    best: dict[tuple[str, ...], Recalled] = {}
-    for memory in chain.from_iterable(rankings):
-        identity = (*memory["namespace"], memory["key"])
-        if identity not in best or memory["score"] > best[identity]["score"]:
-            best[identity] = memory
-    current = (memory for memory in best.values() if _was_known(memory, question.as_of))
-    return sorted((boosted(memory, question) for memory in current), key=lambda memory: -memory["score"])
+    found = await _found(store, leaves, question.text, searches)
+    known = (memory for memory in found if _was_known(memory, question.as_of))
+    return sorted((boosted(memory, question) for memory in known), key=lambda memory: -memory["score"])
 
 
 async def pinned_notes(store: BaseStore, namespaces: Sequence[Namespace], *, limit: int) -> list[Recalled]:
@@ -135,37 +137,35 @@ def _conditions(window: Window) -> Iterator[Mapping[str, Any]]:
     }
 
 
-async def _rankings(
+async def _found(
     store: BaseStore, namespaces: Sequence[Namespace], question: str, searches: Sequence[_Search]
-) -> list[list[Recalled]]:
-    """Return what each search finds, the best first."""
+) -> list[Recalled]:
+    """Return what the searches find, each memory once, with the scores of the search that ranks it best."""
+    scored: Iterable[tuple[Item, _Scores]]
     if isinstance(store, HybridSearch):
-        known: dict[tuple[str, ...], Recalled] = {}
         rankings = await store.arank_each(namespaces, question, searches)
-        for hit in chain.from_iterable(rankings):
-            identity = (*hit.item.namespace, hit.item.key)
-            if identity not in known or hit.fused > known[identity]["score"]:
-                memory = recalled_from(hit.item.value, namespace=hit.item.namespace, key=hit.item.key)
-                known[identity] = memory | {
-                    "score": hit.fused,
-                    "dense": hit.dense,
-                    "lexical": hit.lexical,
-                    "context": hit.context,
-                }
-        return [list(known.values())]
-    # Any other LangGraph store: one search a leaf, whatever ranking it has.
-    operations = [
-        SearchOp(namespace, query=question, filter=None if condition is None else dict(condition), limit=limit)
-        for condition, limit in searches
-        for namespace in namespaces
-    ]
-    answers = cast("list[list[SearchItem]]", await store.abatch(operations))
-    return [
-        [
-            recalled_from(item.value, namespace=item.namespace, key=item.key) | {"score": item.score or 0.0}
-            for item in items
+        scored = (
+            (hit.item, {"score": hit.fused, "dense": hit.dense, "lexical": hit.lexical, "context": hit.context})
+            for hit in chain.from_iterable(rankings)
+        )
+    else:
+        # Any other LangGraph store: one search a leaf, whatever ranking it has.
+        operations = [
+            SearchOp(namespace, query=question, filter=None if condition is None else dict(condition), limit=limit)
+            for condition, limit in searches
+            for namespace in namespaces
         ]
-        for items in answers
+        answers = cast("list[list[SearchItem]]", await store.abatch(operations))
+        unknown: _Scores = {"score": 0.0, "dense": None, "lexical": None, "context": 0.0}
+        scored = ((item, {**unknown, "score": item.score or 0.0}) for item in chain.from_iterable(answers))
+    best: dict[tuple[str, ...], tuple[Item, _Scores]] = {}
+    for item, scores in scored:
+        identity = (*item.namespace, item.key)
+        if identity not in best or scores["score"] > best[identity][1]["score"]:
+            best[identity] = item, scores
+    return [
+        cast("Recalled", {**recalled_from(item.value, namespace=item.namespace, key=item.key), **scores})
+        for item, scores in best.values()
     ]
 
 
@@ -173,13 +173,9 @@ def _was_known(memory: Recalled, as_of: datetime | None) -> bool:
     """Say whether `memory` was known, and not yet superseded, at a moment of the past."""
     if as_of is None:
         return True
-    moment, end = as_of.isoformat(), memory["valid_until"]
-    first = memory["first_recorded_at"] or memory["recorded_at"]
-    return _at(first) <= _at(moment) and (end is None or _at(end) > _at(moment))
-
-
-def _at(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp() if text else float("-inf")
+    first = moment_of(memory["first_recorded_at"] or memory["recorded_at"] or None)
+    end = moment_of(memory["valid_until"])
+    return (first is None or first <= as_of) and (end is None or end > as_of)
 
 
 def _shift(when: datetime | None, by: timedelta) -> datetime | None:

@@ -19,7 +19,7 @@ from agentgraph.memory.write import value_of
 from agentgraph.scope import Scope, history_namespace
 from agentgraph.temporal import main_window, resolve
 
-__all__ = ["Memory", "Namespace", "leaf_namespace", "memory_from", "new_value", "when_of"]
+__all__ = ["Memory", "Namespace", "leaf_namespace", "memory_from", "new_value"]
 
 Namespace = tuple[str, ...]
 _SUPERSEDED: Final = "memory_history"
@@ -198,14 +198,6 @@ def leaf_namespace(tenant: str, leaf: Sequence[str]) -> Namespace:
     if leaf[0] == "notes":
         return scope.notes_namespace
     return history_namespace(scope.write_namespace) if leaf[0] == _SUPERSEDED else scope.write_namespace
-
-
-def when_of(memory: Memory) -> datetime | None:
-    """Return when what a memory speaks of began: its event, or else the moment it was said."""
-    if memory.event is None:
-        return memory.recorded_at
-    start = memory.event["start"] or memory.event["end"]
-    return memory.recorded_at if start is None else datetime.fromisoformat(start)
 
 
 def _moment_in(value: Mapping[str, Any], name: str) -> datetime | None:

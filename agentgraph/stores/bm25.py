@@ -75,16 +75,17 @@ def _scored(
     lengths = shard.postings.lengths[first : last + 1]
     before = shard.sequences.before[first : last + 1] - np.int32(first)
     after = shard.sequences.after[first : last + 1] - np.int32(first)
-    lengths_together = _lengths_together(lengths, before, after)
+    # Neighbours that are none stand in one place more, which is never read.
+    inside_before = np.where((before >= 0) & (before < size), before, np.int32(size))
+    inside_after = np.where((after >= 0) & (after < size), after, np.int32(size))
+    padded = np.append(lengths, np.float32(0.0))
+    lengths_together = lengths + padded[inside_before] + padded[inside_after]
     # A run of three is three times as long; where all stand alone, the two scores are one.
     mean_together = max(1.0, mean_length * float(lengths_together.sum()) / max(1.0, float(lengths.sum())))
     saturation = _saturation(lengths, mean_length)
     saturation_together = _saturation(lengths_together, mean_together)
     alone, together = np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.float32)
-    # One place more, for neighbours that are none: it is written to and never read.
     counts_together = np.zeros(size + 1, dtype=np.float32)
-    inside_before = np.where((before >= 0) & (before < size), before, np.int32(size))
-    inside_after = np.where((after >= 0) & (after < size), after, np.int32(size))
     alive = shard.alive[first : last + 1]
     has_dead = not alive.all()
     least = np.float32(_LEAST_WEIGHT) * highest
@@ -125,11 +126,3 @@ def _saturation(lengths: Scores, mean_length: float) -> Scores:
 def _share(scores: Scores, highest: np.float32) -> Scores:
     share = scores / highest if highest > 0 else scores
     return cast("Scores", (1 + _HALF_WAY) * share / (share + _HALF_WAY))
-
-
-def _lengths_together(lengths: Scores, before: npt.NDArray[np.int32], after: npt.NDArray[np.int32]) -> Scores:
-    summed = lengths.copy()
-    for neighbours in (before, after):
-        inside = np.flatnonzero((neighbours >= 0) & (neighbours < len(lengths)))
-        summed[inside] += lengths[neighbours[inside]]
-    return summed

@@ -147,7 +147,8 @@ def _scored(selection: Selection, cosines: Scores | None, lexical: Lexical | Non
     context = np.zeros(rows.size, dtype=np.float32)
     weight = _LENGTH
     known = np.zeros(rows.size, dtype=np.bool_)
-    before, after = shard.sequences.before, shard.sequences.after
+    at = slice(None) if rows.size == last - first + 1 else rows - first
+    before, after = taken(shard.sequences.before, rows), taken(shard.sequences.after, rows)
     has_links = shard.sequences.sizes.size > 0
     if has_dense:
         weight += _DENSE + _NEAR_DENSE
@@ -158,10 +159,9 @@ def _scored(selection: Selection, cosines: Scores | None, lexical: Lexical | Non
             own += _DENSE * dense
             if has_links:
                 over_span = _over_span(dense, rows, first, last)
-                context += _NEAR_DENSE * in_short * _better(over_span, rows, first, (before, after))
+                context += _NEAR_DENSE * in_short * _better(over_span, before - first, after - first)
     if lexical is not None:
         weight += _ALONE + _TOGETHER + _CONVERSATION + _NEAR_WORDS
-        at = slice(None) if rows.size == last - first + 1 else rows - first
         known |= lexical.bm25[at] > 0
         own += _ALONE * lexical.alone[at]
         context += _TOGETHER * lexical.together[at]
@@ -169,33 +169,28 @@ def _scored(selection: Selection, cosines: Scores | None, lexical: Lexical | Non
             number = shard.sequences.number[first : last + 1]
             conversation = _best_of_conversation(lexical.alone, number, shard.sequences.sizes)
             context += _CONVERSATION * conversation[at]
-            two_away = (_twice(before, rows), _twice(after, rows))
-            context += _NEAR_WORDS * in_short * _better(lexical.alone, None, first, two_away)
+            two_before, two_after = _next(shard.sequences.before, before), _next(shard.sequences.after, after)
+            context += _NEAR_WORDS * in_short * _better(lexical.alone, two_before - first, two_after - first)
         else:
             context += _CONVERSATION * lexical.alone[at]
     fused = (own + context) / weight
     fused[~known] = -1.0
-    bm25 = None if lexical is None else lexical.bm25[slice(None) if rows.size == last - first + 1 else rows - first]
-    return _Scored(cosines, bm25, context / weight, fused)
+    return _Scored(cosines, None if lexical is None else lexical.bm25[at], context / weight, fused)
 
 
-def _better(
-    scores: Scores, rows: Rows | None, first: int, links: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
-) -> Scores:
-    """Return, for each row, the better score of those it is linked to; 0 where it is linked to none in the span."""
-    best: Scores | None = None
-    for link in links:
-        at = (link if rows is None else taken(link, rows)) - np.int32(first)
-        inside = (at >= 0) & (at < len(scores))
-        found = np.where(inside, scores[np.where(inside, at, 0)], np.float32(0.0))
-        best = found if best is None else np.maximum(best, found)
-    assert best is not None  # noqa: S101
-    return best
+def _better(scores: Scores, one: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> Scores:
+    """Return the better score of two places of a span, row by row; a place outside of it has 0."""
+    return np.maximum(_at(scores, one), _at(scores, other))
 
 
-def _twice(link: npt.NDArray[np.int32], rows: Rows) -> npt.NDArray[np.int32]:
-    once = taken(link, rows)
-    return np.where(once >= 0, link[once], np.int32(-1))
+def _at(scores: Scores, places: npt.NDArray[np.int32]) -> Scores:
+    inside = (places >= 0) & (places < len(scores))
+    return np.where(inside, scores[np.where(inside, places, 0)], np.float32(0.0))
+
+
+def _next(link: npt.NDArray[np.int32], rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Follow `link` from `rows`; none stays none."""
+    return np.where(rows >= 0, link[rows], np.int32(-1))
 
 
 def _over_span(scores: Scores, rows: Rows, first: int, last: int) -> Scores:
