@@ -10,8 +10,11 @@
     ├── NotFoundError             thread, tenant, model, tool or file
     ├── InvalidInputError         the caller's data
     │   └── UnsupportedMediaError
+    ├── ThreadBusyError           a run is under way on the thread, and the caller would not wait (retryable)
+    ├── RunCancelledError         the run was undone, or ended before it began
     ├── StoreError
-    │   └── StoreUnavailableError (retryable)
+    │   ├── StoreUnavailableError (retryable)
+    │   └── LeaseLostError        another process has the thread by now; what was written late was refused
     └── ToolError
         ├── ToolTimeoutError      (retryable)
         └── SandboxError
@@ -30,13 +33,16 @@ __all__ = [
     "BudgetExceededError",
     "ConfigurationError",
     "InvalidInputError",
+    "LeaseLostError",
     "MissingExtraError",
     "NotAuthenticatedError",
     "NotFoundError",
     "PermissionDeniedError",
+    "RunCancelledError",
     "SandboxError",
     "StoreError",
     "StoreUnavailableError",
+    "ThreadBusyError",
     "ToolError",
     "ToolTimeoutError",
     "UnsupportedMediaError",
@@ -134,6 +140,19 @@ class UnsupportedMediaError(InvalidInputError):
     code = "unsupported_media"
 
 
+class ThreadBusyError(AgentGraphError):
+    """A run is under way on the thread, and the caller asked not to wait for it."""
+
+    code = "thread_busy"
+    is_retryable = True
+
+
+class RunCancelledError(AgentGraphError):
+    """The run was cancelled and nothing of it is kept, or its thread was deleted under it."""
+
+    code = "run_cancelled"
+
+
 class StoreError(AgentGraphError):
     """A store refused or failed; the driver's error is the `__cause__`."""
 
@@ -145,6 +164,12 @@ class StoreUnavailableError(StoreError):
 
     code = "store_unavailable"
     is_retryable = True
+
+
+class LeaseLostError(StoreError):
+    """The thread is another's by now: this write came too late and was refused, and nothing of it is kept."""
+
+    code = "lease_lost"
 
 
 class ToolError(AgentGraphError):

@@ -105,8 +105,44 @@ class Settings(BaseSettings):
     live_window_tokens: Annotated[int, Field(ge=256)] = Field(
         default=6000, description="Tokens of history sent to the model before older turns are summarised."
     )
+    truncation_strategy: Literal["summarize", "sliding", "drop_oldest", "drop_middle"] = Field(
+        default="summarize",
+        description="How a thread's live window is kept bounded. What leaves it is archived and stays readable.",
+    )
+    on_busy: Literal["enqueue", "reject", "interrupt", "rollback"] = Field(
+        default="enqueue",
+        description="What a request does that meets a run under way on its thread: wait its turn, fail, stop that run "
+        "and keep what it has said, or undo it.",
+    )
+    on_disconnect: Literal["continue", "cancel"] = Field(
+        default="continue", description="What becomes of a run whose caller goes away."
+    )
+    lease_ttl_s: Annotated[float, Field(ge=0.5)] = Field(
+        default=15.0, description="Seconds after which a thread is taken from a process that stands still."
+    )
+    retry_window_s: Annotated[float, Field(ge=0)] = Field(
+        default=600.0, description="Seconds within which a client's repetition of a request joins the run it repeats."
+    )
+    checkpoint_retention: Annotated[int, Field(ge=0)] = Field(
+        default=100, description="Turns of a thread that can be travelled back to. 0 keeps all."
+    )
     max_turns: Annotated[int, Field(ge=1, le=100)] = Field(
         default=10, description="Model calls one run may make; the last is made without tools, so it must answer."
+    )
+
+    # Sessions: threads with a time to live, `tenant:session`
+    enable_session_memory: bool = Field(default=True, description="Whether `tenant:session` is accepted.")
+    session_ttl_hours: Annotated[float, Field(gt=0)] = Field(
+        default=24.0, description="Hours after its last use that a session ends."
+    )
+    session_max_messages: Annotated[int, Field(ge=2)] = Field(
+        default=100, description="Messages a session keeps word for word at the most, the live window included."
+    )
+    session_summarize_after: Annotated[int, Field(ge=2)] = Field(
+        default=50, description="Messages in a session's live window before the older ones are summarised."
+    )
+    session_memory_max_mb: Annotated[float, Field(gt=0)] = Field(
+        default=10.0, description="Megabytes a session may keep; beyond, its oldest content goes."
     )
 
     # Tools
