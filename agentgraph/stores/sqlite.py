@@ -7,24 +7,32 @@ What the tables are is left to the caller (`faiss.py`, `checkpoints.py`).
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from agentgraph.errors import StoreError, StoreUnavailableError
 
-__all__ = ["BUSY_TIMEOUT_MS", "SqliteFile", "Sync", "empty_journal"]
+__all__ = ["BUSY_TIMEOUT_MS", "SqliteFile", "Sync", "empty_journal", "file_identity", "store_error"]
 
 T = TypeVar("T")
 Sync = Literal["full", "normal"]
 
 BUSY_TIMEOUT_MS: Final = 10_000
 _MOST_PER_COMMIT: Final = 256
+_OS_CODES: Final = {
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.EACCES: sqlite3.SQLITE_READONLY,
+    errno.EPERM: sqlite3.SQLITE_READONLY,
+}
 
 
 class SqliteFile:
@@ -33,6 +41,10 @@ class SqliteFile:
     Writers that arrive while a commit is under way share the next one, so 64 concurrent turns cost a few `fsync`s and
     not 64. Each function runs in a savepoint: one that raises undoes only itself. An awaited `write` has been
     committed (with `sync="full"`: has reached the disk) when it returns.
+
+    A write that fails is told so and leaves nothing; the same object works again once the fault is gone. It keeps its
+    connection: after a failed `fsync` another would recover from the journal what the disk may not hold, and build on
+    it.
 
     Work runs on a pool shared by all files, at most one job per file at a time: a thousand open tenants need no
     thousand threads.
@@ -58,6 +70,7 @@ class SqliteFile:
 
         Raises:
             StoreError: The file cannot be opened or is no database.
+            StoreUnavailableError: The disk is full, or somebody holds the file.
         """
         self.path = path
         self._pool = pool
@@ -66,24 +79,30 @@ class SqliteFile:
         self._idle = threading.Condition(self._guard)
         self._draining = False
         self._closed = False
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute(f"PRAGMA synchronous={sync.upper()}")
-            self._connection.execute("PRAGMA foreign_keys=ON")
-            self._connection.executescript(schema)
-            if prepare is not None:
-                prepare(self._connection)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"cannot open the database {path.name!r}: {error}") from error
+        with ExitStack() as undo:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+                undo.callback(connection.close)
+                connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute(f"PRAGMA synchronous={sync.upper()}")
+                connection.execute("PRAGMA foreign_keys=ON")
+                connection.executescript(schema)
+                if prepare is not None:
+                    prepare(connection)
+            except (sqlite3.Error, OSError) as error:
+                raise store_error(error, path) from error
+            undo.pop_all()
+        self._connection = connection
+        self._identity = file_identity(path)
 
     async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run `job(connection)` in a transaction and return its result once it is committed.
 
         Raises:
             StoreError: SQLite refused; nothing of `job` was kept.
+            StoreUnavailableError: So it did, and may not the next time: the disk is full, the file locked or replaced.
         """
         # Shielded: a cancelled caller must not tear a half-written group apart; the job itself still completes.
         return await asyncio.shield(asyncio.wrap_future(self.submit(job)))
@@ -110,10 +129,14 @@ class SqliteFile:
             if self._closed:
                 raise StoreError(f"the database {self.path.name!r} is closed", code="store_closed")
             self._jobs.append(_Job(job, future, writes))
-            if self._draining:
-                return future
+            try:
+                if not self._draining:
+                    self._pool.submit(self._drain)
+            except RuntimeError as error:
+                raise StoreError(
+                    f"the threads of the database {self.path.name!r} have ended", code="store_closed"
+                ) from error
             self._draining = True
-        self._pool.submit(self._drain)
         return future
 
     @property
@@ -121,6 +144,11 @@ class SqliteFile:
         """Whether nothing is queued or running, so that `close` returns at once."""
         with self._guard:
             return not self._draining
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the file was deleted, or is another by now, behind our back: what is written is lost."""
+        return file_identity(self.path) != self._identity
 
     def close(self) -> None:
         """Finish what is queued and close the file."""
@@ -137,37 +165,57 @@ class SqliteFile:
                     self._draining = False
                     self._idle.notify_all()
                     return
-            self._commit(group)
+            # Nobody can cancel from here on: the future of a job that is committed has to say so.
+            self._commit([job for job in group if job.future.set_running_or_notify_cancel()])
 
-    def _commit(self, group: list[_Job]) -> None:
+    def _commit(self, group: Sequence[_Job]) -> None:
         """Run a group in one transaction; nobody is told of success before the commit."""
-        connection = self._connection
-        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
-            # A transaction that starts by reading cannot wait for another process's write lock later: ask first.
-            connection.execute("BEGIN IMMEDIATE" if any(job.writes for job in group) else "BEGIN")
-            for function, future, _ in group:
-                connection.execute("SAVEPOINT job")
-                try:
-                    result = function(connection)
-                except BaseException as error:  # noqa: BLE001  handed to the caller through its future
-                    connection.execute("ROLLBACK TO job")
-                    outcomes.append((future, None, error))
-                else:
-                    outcomes.append((future, result, None))
-                connection.execute("RELEASE job")
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            for _, future, _ in group:
-                future.set_exception(_translated(error, self.path))
-            return
+            outcomes = self._outcomes(group)
+            if self.is_replaced and any(job.writes for job in group):
+                raise StoreUnavailableError(f"the database {self.path.name!r} was deleted or replaced; try again")
+        except BaseException as error:  # noqa: BLE001  whatever it was, somebody waits for each of the futures
+            self._undo(error)
+            outcomes = [_Outcome(job.future, None, store_error(error, self.path)) for job in group]
         for future, result, failure in outcomes:
             if failure is None:
                 future.set_result(result)
+            elif isinstance(failure, sqlite3.Error | StopIteration):  # the latter cannot pass through an awaited future
+                future.set_exception(store_error(failure, self.path))
             else:
-                future.set_exception(_translated(failure, self.path) if isinstance(failure, sqlite3.Error) else failure)
+                future.set_exception(failure)
+
+    def _outcomes(self, group: Sequence[_Job]) -> list[_Outcome]:
+        connection = self._connection
+        outcomes: list[_Outcome] = []
+        # A transaction that starts by reading cannot wait for another process's write lock later: ask first.
+        connection.execute("BEGIN IMMEDIATE" if any(job.writes for job in group) else "BEGIN")
+        for function, future, _ in group:
+            connection.execute("SAVEPOINT job")
+            try:
+                outcomes.append(_Outcome(future, function(connection), None))
+            except BaseException as error:
+                if not connection.in_transaction:  # SQLite itself has undone all the group did, as on a full disk
+                    raise
+                connection.execute("ROLLBACK TO job")
+                outcomes.append(_Outcome(future, None, error))
+            connection.execute("RELEASE job")
+        connection.execute("COMMIT")
+        return outcomes
+
+    def _undo(self, error: BaseException) -> None:
+        connection = self._connection
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        if _code(error) != sqlite3.SQLITE_IOERR:
+            return
+        # What could not be synced lies complete in the journal until the next commit overwrites it: after a crash it
+        # would count as committed, though its writers were told otherwise.
+        with suppress(sqlite3.Error):
+            connection.execute("PRAGMA busy_timeout=0")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with suppress(sqlite3.Error):
+            connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 
 
 class _Job(NamedTuple):
@@ -176,11 +224,54 @@ class _Job(NamedTuple):
     writes: bool
 
 
-def _translated(error: sqlite3.Error, path: Path) -> StoreError:
-    busy = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
-    translated = (StoreUnavailableError if busy else StoreError)(f"the database {path.name!r} refused: {error}")
+class _Outcome(NamedTuple):
+    future: Future[Any]
+    result: Any
+    failure: BaseException | None
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Say which file is at `path`, `None` if there is none. No other has the same while this one is held open."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def store_error(error: BaseException, path: Path) -> StoreError:
+    """Return what SQLite or the disk said about the database at `path` as an error of ours, `error` its cause."""
+    name = f"the database {path.name!r}"
+    translated: StoreError
+    match _code(error):
+        case sqlite3.SQLITE_FULL:
+            translated = StoreUnavailableError(f"{name} cannot grow, the disk is full: free some space ({error})")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            translated = StoreUnavailableError(f"{name} is in use by another process: try again ({error})")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            translated = StoreError(f"{name} is read-only: let this user write to it and its directory ({error})")
+        case sqlite3.SQLITE_CANTOPEN:
+            translated = StoreError(f"{name} cannot be opened: look at its directory and who may write there ({error})")
+        case sqlite3.SQLITE_IOERR:
+            translated = StoreError(f"{name} cannot be read or written: look at the disk's health and quota ({error})")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            translated = StoreError(f"{name} is damaged: put a backup in its place ({error})", code="store_damaged")
+        case _ if isinstance(error, StoreError):
+            translated = type(error)(error.message, code=error.code)
+        case _:
+            said = error if isinstance(error, sqlite3.Error | OSError) else type(error).__name__
+            translated = StoreError(f"{name} refused: {said}")
     translated.__cause__ = error
     return translated
+
+
+def _code(error: BaseException) -> int:
+    """Return SQLite's primary code for `error`, 0 where it has none."""
+    if isinstance(error, OSError):
+        return _OS_CODES.get(error.errno or 0, 0)
+    code = getattr(error, "sqlite_errorcode", 0)
+    # Extending the memory that processes share is what fails first on a full disk.
+    return sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR_SHMSIZE else code & 0xFF
 
 
 def empty_journal(path: Path) -> None:
@@ -195,6 +286,6 @@ def empty_journal(path: Path) -> None:
             connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
             ((is_busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error as error:
-        raise StoreError(f"the database {path.name!r} refused: {error}") from error
+        raise store_error(error, path) from error
     if is_busy:
         raise StoreUnavailableError(f"the database {path.name!r} is being read; its journal stays for now")
