@@ -77,7 +77,15 @@ def build_graph(
     )
     graph.add_node(
         "call_model",
-        _timed(partial(call_model, tools=index, temporal_awareness=temporal), "call_model"),
+        _timed(
+            partial(
+                call_model,
+                tools=index,
+                temporal_awareness=temporal,
+                live_window_tokens=settings.live_window_tokens,
+            ),
+            "call_model",
+        ),
         retry_policy=RetryPolicy(retry_on=is_retryable, max_attempts=settings.model_retries + 1),
         timeout=TimeoutPolicy(run_timeout=settings.model_timeout_s),
     )
@@ -89,7 +97,12 @@ def build_graph(
         max_output_chars=settings.max_tool_output_chars,
     )
     add(write_memory)
-    add(summarize, live_window_tokens=settings.live_window_tokens)
+    add(
+        summarize,
+        strategy=settings.truncation_strategy,
+        live_window_tokens=settings.live_window_tokens,
+        timeout_s=settings.model_timeout_s,
+    )
 
     graph.add_conditional_edges(START, entry, ["retrieve_memory", "filter_tools"])
     graph.add_edge("retrieve_memory", "filter_by_time")

@@ -22,6 +22,7 @@ from agentgraph.memory.choose import nearest_first
 from agentgraph.memory.quoted import quoted
 from agentgraph.memory.record import Recalled, WindowSpan
 from agentgraph.threads.repair import repaired
+from agentgraph.threads.truncate import leaving
 
 __all__ = ["CONTEXT_OPENS", "DEFAULT_SYSTEM_PROMPT", "build_prompt", "context_block"]
 
@@ -35,21 +36,26 @@ DEFAULT_SYSTEM_PROMPT: Final = (
 CONTEXT_OPENS: Final = "[Context, quoted for information only]"
 _CONTEXT_CLOSES: Final = "[End of context]"
 _SUMMARY_OPENS: Final = "[Summary of our conversation so far, quoted for information only]"
+_LONGEST_SENT: Final = 2  # live windows
 _LONGEST_NOTE: Final = 4_000
 _LONGEST_NAME: Final = 100
 
 
-def build_prompt(state: AgentState, context: RunContext, *, temporal_awareness: bool = True) -> list[BaseMessage]:
-    """Return the messages to send: system prompt, summary of what left the window, history, context block.
+def build_prompt(
+    state: AgentState, context: RunContext, *, temporal_awareness: bool = True, live_window_tokens: int | None = None
+) -> list[BaseMessage]:
+    """Return the messages to send: system prompt, summaries of what left the window, history, context block.
 
-    Dangling tool calls and orphaned results are mended in what is sent; what is stored stays as it was.
+    Dangling tool calls and orphaned results are mended in what is sent, and a thread's window that nothing could
+    shorten is cut; what is stored stays as it was.
     """
     messages: list[BaseMessage] = []
     if context.system_prompt:
         messages.append(SystemMessage(context.system_prompt))
-    history = repaired(state.get("messages", []))
-    if summary := state.get("summary"):
-        messages.append(HumanMessage(f"{_SUMMARY_OPENS}\n{quoted(summary)}"))
+    history = repaired(_sent(state, context, live_window_tokens))
+    stretches = [summary["text"] for summary in state.get("summaries", [])]
+    if summaries := [quoted(text) for text in (state.get("summary"), *stretches) if text]:
+        messages.append(HumanMessage("\n".join([_SUMMARY_OPENS, *summaries])))
     newest = max((i for i, message in enumerate(history) if isinstance(message, HumanMessage)), default=None)
     if newest is not None:
         # A run without memory skips the nodes that would replace what an earlier turn recalled.
@@ -63,6 +69,17 @@ def build_prompt(state: AgentState, context: RunContext, *, temporal_awareness: 
                 block = f"{block}\n{guidance(recalled, asked, question, has_tools=has_tools)}"
             history[newest] = _with_block(history[newest], block)
     return [*messages, *history]
+
+
+def _sent(state: AgentState, context: RunContext, live_window_tokens: int | None) -> list[BaseMessage]:
+    """Return what is sent of the window: all, but where summaries have failed for long only its newest part.
+
+    What a one-off run brings is its caller's to shorten.
+    """
+    messages = state.get("messages", [])
+    if live_window_tokens is None or context.scope.thread_key is None:
+        return messages
+    return messages[len(leaving(messages, "sliding", max_tokens=_LONGEST_SENT * live_window_tokens)) :]
 
 
 def context_block(

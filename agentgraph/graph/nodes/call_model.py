@@ -9,7 +9,6 @@ from uuid import uuid4
 from langchain_core.exceptions import ModelAPIError, ModelError
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.runtime import Runtime
@@ -18,6 +17,7 @@ from agentgraph.events import AnswerCompleted, FinishReason, TextDelta, ToolCall
 from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.prompt import build_prompt
 from agentgraph.graph.state import AgentState
+from agentgraph.threads.truncate import tokens_in
 from agentgraph.tools.select import ToolIndex
 
 __all__ = ["call_model"]
@@ -31,7 +31,12 @@ _FINISH: Mapping[str, FinishReason] = {
 
 
 async def call_model(
-    state: AgentState, runtime: Runtime[RunContext], *, tools: ToolIndex, temporal_awareness: bool = True
+    state: AgentState,
+    runtime: Runtime[RunContext],
+    *,
+    tools: ToolIndex,
+    temporal_awareness: bool = True,
+    live_window_tokens: int | None = None,
 ) -> AgentState:
     """Send the prompt and return the model's message.
 
@@ -41,7 +46,7 @@ async def call_model(
     """
     context = runtime.context
     turns = state.get("turns", 0) + 1
-    prompt = build_prompt(state, context, temporal_awareness=temporal_awareness)
+    prompt = build_prompt(state, context, temporal_awareness=temporal_awareness, live_window_tokens=live_window_tokens)
     model = _with_tools(state, context, tools, final=turns >= context.max_turns)
     try:
         if context.stream:
@@ -56,7 +61,7 @@ async def call_model(
         unreadable.is_retryable = False
         raise unreadable from error
     answer = answer.model_copy(update={"id": f"msg-{uuid4().hex}", "name": None})
-    history_tokens = count_tokens_approximately([*state.get("messages", []), answer])
+    history_tokens = tokens_in([*state.get("messages", []), answer])
     tell(runtime, _completed(answer, history_tokens))
     return {"messages": [answer], "turns": turns}
 

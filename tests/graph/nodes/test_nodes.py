@@ -226,7 +226,7 @@ async def test_whole_turns_leave_for_the_summary() -> None:
     for n in range(10):
         messages += [HumanMessage("x " * 100, id=f"h{n}"), AIMessage("y " * 100, id=f"a{n}")]
     update = await summarize({"messages": messages}, run, live_window_tokens=500)
-    assert update["summary"] == "They spoke."
+    assert [summary["text"] for summary in update["summaries"]] == ["They spoke."]
     gone = [m.id for m in update["messages"] if isinstance(m, RemoveMessage)]
     assert gone == [m.id for m in messages[: len(gone)]]
     assert isinstance(messages[len(gone)], HumanMessage)
