@@ -29,9 +29,14 @@ from agentgraph.events import (
     ToolsOffered,
     Usage,
 )
+from agentgraph.plain import checked, checked_message, readable
 from agentgraph.scope import Scope
 
 __all__ = ["RunRequest", "RunResult"]
+
+# What LangChain raises of input it cannot read; nested too deep, its JSON ends in a RecursionError.
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RecursionError)
+_KEPT_AS_JSON = ("parameters", "tool_choice")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +92,8 @@ class RunRequest:
             options: Any other attribute of `RunRequest`.
 
         Raises:
-            InvalidInputError: No message, a message nobody can read, an id or a zone that is not one, a naive `now`.
+            InvalidInputError: No message, a message nobody can read, an id or a zone that is not one, a naive `now`,
+                something no store can hold.
         """
         if isinstance(messages, RunRequest):
             return messages
@@ -95,18 +101,23 @@ class RunRequest:
             messages = [HumanMessage(messages)]
         try:
             converted = convert_to_messages(messages)
-        except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        except _UNREADABLE as error:
             raise InvalidInputError(f"messages cannot be read: {_first_line(error)}", param="messages") from error
-        system = [str(message.text) for message in converted if isinstance(message, SystemMessage)]
+        system = [readable(str(message.text)) for message in converted if isinstance(message, SystemMessage)]
         if (extra := options.pop("system_prompt", None)) is not None:
-            system.insert(0, extra)
-        said = tuple(_clean(message) for message in converted if not isinstance(message, SystemMessage))
+            system.insert(0, readable(extra))
+        said = tuple(
+            checked_message(message, param="messages")
+            for message in converted
+            if not isinstance(message, SystemMessage)
+        )
         if not said:
             raise InvalidInputError("messages holds nothing to answer: add a user message", param="messages")
         try:
-            schemas = tuple(convert_to_openai_tool(tool) for tool in tools)
-        except (ValueError, TypeError, KeyError) as error:
+            schemas = tuple(checked(convert_to_openai_tool(tool), param="tools") for tool in tools)
+        except _UNREADABLE as error:
             raise InvalidInputError(f"tools cannot be read: {_first_line(error)}", param="tools") from error
+        options |= {name: checked(options[name], param=name) for name in _KEPT_AS_JSON if name in options}
         request = cls(
             messages=said,
             scope=Scope.parse(tenant, user=user, thread=thread, agent=options.pop("agent", "default")),
@@ -229,24 +240,6 @@ def _check_time(request: RunRequest) -> None:
             raise InvalidInputError(
                 f"unknown time zone {request.timezone!r}; use an IANA name such as 'Europe/Paris'", param="timezone"
             ) from error
-
-
-def _clean(message: BaseMessage) -> BaseMessage:
-    """Replace what stores cannot hold alike: NUL and lone surrogates become U+FFFD."""
-    content = _clean_value(message.content)
-    return message if content == message.content else message.model_copy(update={"content": content})
-
-
-def _clean_value(value: Any) -> Any:
-    if isinstance(value, str):
-        if value.isascii() and "\0" not in value:
-            return value
-        return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_clean_value(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _clean_value(item) for key, item in value.items()}
-    return value
 
 
 def _first_line(error: Exception) -> str:

@@ -17,6 +17,7 @@ import orjson
 from langgraph.store.base import get_text_at_path
 
 from agentgraph.errors import InvalidInputError
+from agentgraph.plain import readable
 from agentgraph.stores.sequences import NO_SEQUENCE
 
 __all__ = [
@@ -39,15 +40,9 @@ SEQUENCE_PATH: Final = ("source", "thread")
 """Where a value names the conversation it comes from: items of one are neighbours, in the order they were recorded."""
 
 _DEEPEST: Final = 100
-_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _CONTROL: Final = re.compile("[\x00-\x1f\ud800-\udfff]")
 _TIME_KEY: Final = re.compile("[0-9]{15}")
 _LONGEST_LABEL: Final = 1_024
-
-
-def readable(text: str) -> str:
-    """Return `text` with what cannot be stored everywhere replaced by U+FFFD."""
-    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def normalised(value: object, *, depth: int = 0) -> Any:

@@ -17,6 +17,7 @@ from agentgraph.events import AnswerCompleted, FinishReason, TextDelta, ToolCall
 from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.prompt import build_prompt
 from agentgraph.graph.state import AgentState
+from agentgraph.graph.storable import storable
 from agentgraph.threads.truncate import tokens_in
 from agentgraph.tools.select import ToolIndex
 
@@ -60,7 +61,7 @@ async def call_model(
         unreadable = ModelAPIError(f"the model's answer could not be read ({type(error).__name__})")
         unreadable.is_retryable = False
         raise unreadable from error
-    answer = answer.model_copy(update={"id": f"msg-{uuid4().hex}", "name": None})
+    answer = storable(answer.model_copy(update={"id": f"msg-{uuid4().hex}", "name": None}))
     history_tokens = tokens_in([*state.get("messages", []), answer])
     tell(runtime, _completed(answer, history_tokens))
     return {"messages": [answer], "turns": turns}
