@@ -1,0 +1,695 @@
+"""Carry runs through the graph: accepted before they begin, one at a time on a thread, to their end whoever listens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final, cast
+from uuid import uuid4
+
+from langchain_core.exceptions import ModelTimeoutError
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
+from langgraph.errors import NodeTimeoutError
+from langgraph.runtime import Runtime
+
+from agentgraph.errors import (
+    AgentGraphError,
+    ConfigurationError,
+    InvalidInputError,
+    LeaseLostError,
+    NotFoundError,
+    RunCancelledError,
+    StoreError,
+    StoreUnavailableError,
+    ThreadBusyError,
+)
+from agentgraph.events import AnswerCompleted, RunEvent, RunFailed, RunStarted
+from agentgraph.graph.build import Graph
+from agentgraph.graph.context import RunContext
+from agentgraph.graph.guidance import SMALL_MODEL_PROMPT
+from agentgraph.graph.nodes.retrieve_memory import newest_question, owed_by
+from agentgraph.graph.nodes.summarize import summarize
+from agentgraph.graph.prompt import DEFAULT_SYSTEM_PROMPT
+from agentgraph.graph.state import AgentState
+from agentgraph.memory.reembedding import Reembedding
+from agentgraph.memory.worker import MemoryWorker
+from agentgraph.models.load import ModelPool
+from agentgraph.run import RunRequest, RunResult, finished
+from agentgraph.runs.handle import RunHandle
+from agentgraph.runs.recent import RecentRuns
+from agentgraph.runs.record import error_record, events_of, result_record
+from agentgraph.runs.thread_run import Outcome, ThreadRun
+from agentgraph.scope import Scope
+from agentgraph.settings import Settings
+from agentgraph.stores.checkpoints import FENCE, TenantCheckpoints
+from agentgraph.stores.hybrid import HybridSearch
+from agentgraph.stores.threads import archive, outbox
+from agentgraph.stores.threads.database import Saver, ThreadDatabase
+from agentgraph.stores.threads.lease import Lease
+from agentgraph.stores.threads.runs import Row, Stop
+from agentgraph.threads.journal import Begun, RunJournal
+from agentgraph.threads.reading import ThreadHistory
+from agentgraph.threads.request import with_message_ids
+from agentgraph.threads.turnstile import Turnstile
+from agentgraph.tools.ledger import ToolLedger
+
+__all__ = ["Graph", "Runner"]
+
+logger = logging.getLogger(__name__)
+# Somebody who says a thing and asks about it at once, on another thread, waits this long at the most for it to be kept.
+_LONGEST_WAIT_FOR_MEMORY_S: Final = 0.25
+_FIRST_LOOK_S: Final = 0.01  # at a thread another process holds; then ever more slowly, up to
+_LAST_LOOK_S: Final = 0.25
+_STOPS_EVERY_S: Final = 0.25
+
+
+@dataclass(slots=True, kw_only=True)
+class Runner:
+    """Everything a run needs, opened; used on the loop that opened it.
+
+    Attributes:
+        settings: How runs go where a request does not say.
+        clock: Tells the present moment.
+        models: Chat models by name.
+        chat_model: The caller's own, used where a request names none.
+        tool_names: The server tools.
+        threaded: The graph with its checkpointer, for runs on a thread.
+        one_off: The graph without one.
+        remembers: Whether there is a store of memories.
+        database: Where runs are noted and threads are held; with a caller's own checkpointer, too.
+        journal: The runs in it.
+        outbox: Where a turn files what memory owes.
+        files_itself: Whether the checkpointer files what a turn owes and archives; a caller's own does not.
+        worker: Writes what is owed; `None` where the graph does so itself.
+        reembedding: Sees to vectors of another embedding model; `None` where there is no store of memories.
+    """
+
+    settings: Settings
+    clock: Callable[[], datetime]
+    models: ModelPool
+    chat_model: BaseChatModel | None
+    tool_names: frozenset[str]
+    threaded: Graph
+    one_off: Graph
+    remembers: bool
+    database: ThreadDatabase
+    journal: RunJournal
+    outbox: TenantCheckpoints
+    files_itself: bool
+    worker: MemoryWorker | None
+    reembedding: Reembedding | None
+    _turnstile: Turnstile = field(default_factory=Turnstile)
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    _summarising: set[str] = field(default_factory=set)
+    _under_way: dict[str, set[asyncio.Event]] = field(default_factory=dict)
+    _handles: dict[str, RunHandle] = field(default_factory=dict)
+    _carried: dict[str, tuple[str, Lease | None]] = field(default_factory=dict)  # run → tenant and lease
+    _recent: RecentRuns = field(default_factory=RecentRuns)
+
+    # Asking
+
+    async def run(self, request: RunRequest) -> RunResult:
+        """Run to the end and return what came of it; a caller that is cancelled does not cancel the run by that."""
+        handle = await self.start(request)
+        try:
+            return await handle.result()
+        except asyncio.CancelledError:
+            self._left(request, handle)
+            raise
+
+    async def stream(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
+        """Yield a run's events; a listener that leaves does not end the run, unless it was to."""
+        handle = await self.start(request)
+        try:
+            async for event in handle.follow():
+                yield event
+        finally:
+            self._left(request, handle)
+
+    async def start(self, request: RunRequest) -> RunHandle:
+        """Begin a run, or find the one that `request` repeats. A run on a thread is on disk when this returns.
+
+        What is wrong with the request is told as the run's last event, as whatever goes wrong later.
+        """
+        handle = RunHandle(f"run-{uuid4().hex}", request.scope.tenant)
+        if request.scope.thread_key is None:
+            try:
+                if (known := self._recent.repeated(request)) is not None:
+                    return known
+            except InvalidInputError as error:
+                handle.tell(RunFailed(run_id=handle.run_id, error=error))
+                return handle
+            self._recent.add(request, handle)
+            self.spawn(self._one_off(with_message_ids(request), handle))
+            return handle
+        return await asyncio.shield(self.spawn(self._accept(with_message_ids(request), handle)))
+
+    def _left(self, request: RunRequest, handle: RunHandle) -> None:
+        """Do as the request says about a caller who went away."""
+        if handle.ending is None and (request.on_disconnect or self.settings.on_disconnect) == "cancel":
+            self.spawn(self.cancel(request.scope.tenant, handle.run_id))
+
+    async def cancel(self, tenant: str, run_id: str, how: Stop = "cancel") -> None:
+        """Ask for a run to be ended, in whichever process it is; one that has ended stays as it is.
+
+        Raises:
+            NotFoundError: There is no such run.
+        """
+        handle = self._handles.get(run_id)
+        row = await self.journal.stop(tenant, run_id, how)
+        if row is None and (handle is None or handle.tenant != tenant):
+            raise NotFoundError(f"there is no run {run_id!r}")
+        if handle is not None:
+            handle.ask_to_stop(how)
+
+    async def history(self, scope: Scope) -> list[BaseMessage]:
+        """Return a thread from its first message on, archive and live window together."""
+        state = await self.threaded.aget_state(_config(scope))
+        assert scope.thread_key is not None  # noqa: S101
+        return await ThreadHistory(self.database).whole(scope.thread_key, state.values)
+
+    async def model(self, spec: str | None) -> BaseChatModel:
+        """Return the model a request would use."""
+        if spec is None and self.chat_model is not None:
+            return self.chat_model
+        return await self.models.get(spec or self.models.default_name)
+
+    # Waiting
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Start work that `finished` waits for."""
+        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def finished(self) -> None:
+        """Wait until no run and nothing spawned is under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def finished_of(self, tenant: str, *, timeout_s: float) -> int:
+        """Wait until the runs of `tenant` that are under way now have ended; return how many have not, in time."""
+        waiting = [asyncio.ensure_future(ended.wait()) for ended in self._under_way.get(tenant, ())]
+        if not waiting:
+            return 0
+        _, unfinished = await asyncio.wait(waiting, timeout=timeout_s)
+        for task in unfinished:
+            task.cancel()
+        return len(unfinished)
+
+    @asynccontextmanager
+    async def alone_on(self, thread_key: str, *, timeout_s: float) -> AsyncIterator[None]:
+        """Hold a thread, so that no run is on it.
+
+        Raises:
+            StoreUnavailableError: A run does not leave it in time.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await stack.enter_async_context(self._turnstile.enter(thread_key))
+            except TimeoutError as error:
+                raise StoreUnavailableError(f"the thread {thread_key!r} is busy; try again", code="busy") from error
+            yield
+
+    async def settled(self) -> None:
+        """Wait until, besides, memory is written."""
+        await self.finished()
+        if self.worker is not None:
+            await self.worker.settled()
+
+    @contextmanager
+    def _counted(self, tenant: str) -> Iterator[None]:
+        """Be one of the runs that `finished_of` waits for."""
+        ended = asyncio.Event()
+        under_way = self._under_way.setdefault(tenant, set())
+        under_way.add(ended)
+        try:
+            yield
+        finally:
+            ended.set()
+            under_way.discard(ended)
+            if not under_way:
+                self._under_way.pop(tenant, None)
+
+    # Runs on a thread
+
+    async def _accept(self, request: RunRequest, handle: RunHandle) -> RunHandle:
+        """Note the run; what comes after that is nobody's to wait for."""
+        try:
+            context = await self._context(request, handle.run_id)  # what cannot work is refused before it is accepted
+            accepted = await self.journal.accept(
+                request, handle.run_id, on_busy=request.on_busy or self.settings.on_busy
+            )
+        except Exception as error:  # noqa: BLE001  handed to the caller as the run's last event
+            handle.tell(RunFailed(run_id=handle.run_id, error=_translated(error)))
+            return handle
+        row = accepted.row
+        for run_id, how in accepted.stopped.items():
+            if (other := self._handles.get(run_id)) is not None:
+                other.ask_to_stop(how)
+        if row.run_id != handle.run_id:
+            if (known := self._handles.get(row.run_id)) is not None:
+                return known
+            handle = RunHandle(row.run_id, request.scope.tenant)
+            context = replace(context, run_id=row.run_id)
+        self._handles[row.run_id] = handle
+        if accepted.is_joined:
+            self.spawn(self._followed(row, handle))
+        else:
+            self.spawn(self._carry(row, request, context, handle, accepted.begun))
+        return handle
+
+    async def _carry(
+        self, row: Row, request: RunRequest, context: RunContext, handle: RunHandle, begun: Begun | None
+    ) -> None:
+        """Carry a run from being accepted to its end; nothing is raised."""
+        # The caller may itself be a step of some chain or graph, whose callbacks LangChain would hand down to our
+        # model calls: its listeners would hear every token twice.
+        var_child_runnable_config.set(None)
+        with self._counted(request.scope.tenant), self._kept_alive(row, begun):
+            handle.tell(self._started(request, row.run_id))
+            try:
+                self._prepare_recall(request, context)
+                async with self._turnstile.enter(row.thread_id):
+                    held = begun or await self._turn_of(row)
+                    if held is not None:
+                        self._carried[row.run_id] = (request.scope.tenant, held.lease)
+                        await self._hold(row, request, context, handle, held)
+            except Exception as error:  # noqa: BLE001  the outermost place of a run
+                logger.warning("run %s could not be carried to its end: %s", row.run_id, type(error).__name__)
+                handle.tell(RunFailed(run_id=row.run_id, error=_translated(error)))
+        if handle.ending is None:
+            await self._followed(row, handle)
+        self._handles.pop(row.run_id, None)
+
+    async def _hold(self, row: Row, request: RunRequest, context: RunContext, handle: RunHandle, begun: Begun) -> None:
+        """Carry a run that holds its thread, note how it ended, and only then say so."""
+        started = time.perf_counter()
+        self.database.open_lease(begun.lease)
+        context = replace(
+            context,
+            ledger=ToolLedger(
+                database=self.database, thread_key=row.thread_id, run_id=row.run_id, fence=begun.lease.fence
+            ),
+        )
+        run = ThreadRun(
+            graph=self.threaded,
+            journal=self.journal,
+            history=ThreadHistory(self.database),
+            request=request,
+            context=context,
+            begun=begun,
+            handle=handle,
+            recursion_limit=2 * context.max_turns + 10,
+            has_effects=bool(self.tool_names),
+            duration_ms=lambda: (time.perf_counter() - started) * 1000,
+        )
+        try:
+            if self.worker is not None and context.include_memories:
+                await self.worker.caught_up(self._readable(request.scope), timeout_s=_LONGEST_WAIT_FOR_MEMORY_S)
+            outcome = await run.carry()
+            await self._note(row, request, context, begun.lease, outcome)
+        except LeaseLostError:
+            # Another process has the thread, and with it this run: what it makes of it is what happened.
+            self.database.close_lease(begun.lease)
+            return
+        except Exception as error:  # noqa: BLE001  noted with the run, and told
+            failure = _translated(error)
+            await self._note_failure(row, begun.lease, failure)
+            self._notify(request.scope)
+            handle.tell(RunFailed(run_id=row.run_id, error=failure))
+            return
+        if outcome.ending is None:
+            undone = RunCancelledError("the run was undone on account of a later one", code="rolled_back")
+            handle.tell(RunFailed(run_id=row.run_id, error=undone))
+            return
+        self._follow_up(request.scope, context, outcome.history_tokens)
+        handle.tell(outcome.ending)
+
+    async def _note(self, row: Row, request: RunRequest, context: RunContext, held: Lease, outcome: Outcome) -> None:
+        also: Callable[[Saver], object] | None = None
+        if not self.files_itself and outcome.status != "undone":
+            newest = next((m for m in reversed(request.messages) if isinstance(m, HumanMessage)), None)
+            owed = owed_by(newest, context) if self.worker is not None else []
+
+            def also(saver: Saver) -> None:
+                outbox.file(saver.conn, owed)
+
+        await self.journal.end(
+            row,
+            held,
+            outcome.status,
+            result=None if outcome.ending is None else result_record(outcome.ending),
+            last_message_id=outcome.last_message_id,
+            also=also,
+        )
+
+    async def _note_failure(self, row: Row, held: Lease, failure: Exception) -> None:
+        """Note why a run failed. A store that fails even here leaves the run to be found at the next start."""
+        try:
+            await self.journal.end(row, held, "failed", error=error_record(failure))
+        except (StoreError, ThreadBusyError) as error:
+            self.database.discard(held)
+            logger.warning("the end of run %s could not be noted: %s", row.run_id, error.message)
+            with suppress(StoreError, ThreadBusyError):
+                await self.journal.end(row, held, "failed", error=error_record(failure))
+            self.database.close_lease(held)
+
+    async def _turn_of(self, row: Row) -> Begun | None:
+        """Wait until a run may begin; `None` where another process has taken it over."""
+        pause = _FIRST_LOOK_S
+        while True:
+            found = await self.journal.begin(row)
+            if isinstance(found, Begun):
+                return found
+            if isinstance(found, Row):
+                await self._adopt(found)
+                continue
+            current = self.journal.get(_tenant(row), row.run_id)
+            if current is None or not current.is_open or current.process != self.database.process.id:
+                return None
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LAST_LOOK_S)
+
+    async def _adopt(self, row: Row) -> None:
+        """Carry on a run whose process is dead, or too late. Its thread's turnstile is held."""
+        begun = await self.journal.adopt(row)
+        if begun is None:
+            await asyncio.sleep(_FIRST_LOOK_S)
+            return
+        handle = self._handles.setdefault(row.run_id, RunHandle(row.run_id, _tenant(row)))
+        with self._kept_alive(row, begun):
+            request = self.journal.request_of(row)
+            try:
+                if request is None:
+                    raise AgentGraphError("what was asked is no longer known", code="request_lost")
+                context = await self._context(request, row.run_id)
+            except Exception as error:  # noqa: BLE001  it can never be carried on: that is noted, and seen
+                failure = _translated(error)
+                self.database.open_lease(begun.lease)
+                await self._note_failure(row, begun.lease, failure)
+                handle.tell(RunFailed(run_id=row.run_id, error=failure))
+            else:
+                logger.info("carrying on run %s, which its process left", row.run_id)
+                handle.tell(self._started(request, row.run_id))
+                with self._counted(request.scope.tenant):
+                    await self._hold(row, request, context, handle, begun)
+        self._handles.pop(row.run_id, None)
+
+    async def recover(self, tenant: str) -> int:
+        """Carry on, to its end, every run of a tenant that nobody carries any more; return how many there were."""
+        abandoned = self.journal.abandoned(tenant)
+
+        async def in_order(thread_id: str) -> None:
+            async with self._turnstile.enter(thread_id):
+                for row in abandoned:
+                    if row.thread_id == thread_id:
+                        await self._adopt(row)
+
+        await asyncio.gather(*(in_order(thread_id) for thread_id in {row.thread_id for row in abandoned}))
+        return len(abandoned)
+
+    async def _followed(self, row: Row, handle: RunHandle) -> None:
+        """Tell of a run that another process carries, or that ended before."""
+        pause = _FIRST_LOOK_S
+        while True:
+            current = self.journal.get(_tenant(row), row.run_id)
+            if current is None:
+                gone = RunCancelledError("the thread was deleted while the run was under way", code="thread_deleted")
+                handle.tell(RunFailed(run_id=row.run_id, error=gone))
+                break
+            if not current.is_open:
+                for event in events_of(current, model=self._default_model()):
+                    handle.tell(event)
+                break
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LAST_LOOK_S)
+        self._handles.pop(row.run_id, None)
+
+    @contextmanager
+    def _kept_alive(self, row: Row, begun: Begun | None) -> Iterator[None]:
+        """Have `keep_alive` speak for a run."""
+        self._carried[row.run_id] = (_tenant(row), None if begun is None else begun.lease)
+        try:
+            yield
+        finally:
+            self._carried.pop(row.run_id, None)
+
+    async def watch(self) -> None:
+        """Speak for the runs under way and look for what is asked of them, until cancelled."""
+        spoken = time.monotonic()
+        while True:
+            await asyncio.sleep(_STOPS_EVERY_S)
+            now = time.monotonic()
+            tenants: dict[str, list[str]] = {}
+            for run_id, (tenant, _) in self._carried.items():
+                tenants.setdefault(tenant, []).append(run_id)
+            is_time_to_speak = now - spoken > self.database.lease_ttl_s / 3
+            for tenant, run_ids in tenants.items():
+                try:
+                    for run_id, how in self.journal.stops(tenant).items():
+                        if (handle := self._handles.get(run_id)) is not None:
+                            handle.ask_to_stop(how)
+                    if is_time_to_speak:
+                        leases = [held for _, held in self._carried.values() if held is not None]
+                        mine = [held for held in leases if held.thread_id.startswith(f"{tenant}/")]
+                        await self.journal.keep_alive(tenant, run_ids, mine)
+                except (StoreError, OSError) as error:
+                    logger.warning("the runs of %r could not be looked after: %s", tenant, error)
+            if is_time_to_speak:
+                spoken = now
+
+    # One-off runs
+
+    async def _one_off(self, request: RunRequest, handle: RunHandle) -> None:
+        var_child_runnable_config.set(None)
+        self._handles[handle.run_id] = handle
+        started = time.perf_counter()
+        answers: list[AnswerCompleted] = []
+
+        def hear(event: RunEvent) -> None:
+            if isinstance(event, AnswerCompleted):
+                answers.append(event)
+            handle.tell(event)
+
+        with self._counted(request.scope.tenant):
+            try:
+                context = await self._context(request, handle.run_id)
+                handle.tell(self._started(request, handle.run_id))
+                self._prepare_recall(request, context)
+                readable = self._readable(request.scope)
+                if self.worker is not None and context.include_memories:
+                    await self.worker.caught_up(readable, timeout_s=_LONGEST_WAIT_FOR_MEMORY_S)
+                newest = next((m for m in reversed(request.messages) if isinstance(m, HumanMessage)), None)
+                if self.worker is not None and (owed := owed_by(newest, context)):
+                    await self.outbox.owe(request.scope.tenant, owed)
+                work = asyncio.get_running_loop().create_task(
+                    self.one_off.ainvoke(
+                        {"messages": list(request.messages), "turns": 0},
+                        {"recursion_limit": 2 * context.max_turns + 10},
+                        context=replace(context, listener=hear),
+                        output_keys="turns",
+                    )
+                )
+                if not await handle.stoppable(work):
+                    raise RunCancelledError("the run was cancelled")
+                work.result()
+                if not answers:
+                    raise AgentGraphError("the run ended without an answer", code="no_answer")
+                ending: RunEvent = finished(
+                    handle.run_id,
+                    answers,
+                    context.client_tool_names,
+                    duration_ms=(time.perf_counter() - started) * 1000,
+                )
+                self._follow_up(request.scope, context, 0)
+            except Exception as error:  # noqa: BLE001  the outermost place of a run: handed to the caller
+                self._notify(request.scope)
+                ending = RunFailed(run_id=handle.run_id, error=_translated(error))
+        handle.tell(ending)
+        self._handles.pop(handle.run_id, None)
+
+    # What a run is given
+
+    def _started(self, request: RunRequest, run_id: str) -> RunStarted:
+        return RunStarted(
+            run_id=run_id,
+            tenant=request.scope.tenant,
+            thread=request.scope.session or request.scope.thread,
+            model=request.model or self._default_model(),
+        )
+
+    def _readable(self, scope: Scope) -> list[tuple[str, ...]]:
+        return scope.read_namespaces(include_global=self.settings.enable_global_memory)
+
+    def _prepare_recall(self, request: RunRequest, context: RunContext) -> None:
+        """Begin to embed the question while its turn comes and its thread is read."""
+        store: object = self.threaded.store
+        if context.include_memories and isinstance(store, HybridSearch):
+            _, question = newest_question({"messages": list(request.messages)})
+            store.prepare(self._readable(request.scope), question)
+
+    async def _context(self, request: RunRequest, run_id: str) -> RunContext:
+        settings = self.settings
+        if request.scope.session is not None and not settings.enable_session_memory:
+            raise ConfigurationError(
+                "sessions are switched off: set AGENTGRAPH_ENABLE_SESSION_MEMORY", code="sessions_off"
+            )
+        remembers = settings.enable_memory and request.include_memories and self.remembers
+        model = await self.model(request.model)
+        needs_guidance = self._needs_guidance(request.model)
+        default = f"{DEFAULT_SYSTEM_PROMPT} {SMALL_MODEL_PROMPT}" if needs_guidance else DEFAULT_SYSTEM_PROMPT
+        own = settings.system_prompt if settings.system_prompt is not None else default if remembers else None
+        prompts = [prompt for prompt in (own, request.system_prompt) if prompt]
+        taken = self.tool_names & {tool["function"]["name"] for tool in request.tools}
+        if taken:
+            raise InvalidInputError(
+                f"the server has tools of these names already: {', '.join(sorted(taken))}", param="tools"
+            )
+        return RunContext(
+            scope=request.scope,
+            now=request.now or self.clock(),
+            as_of=request.now,  # asked from the past, memory knows no more than it did then
+            zone=request.timezone or settings.timezone,
+            model=model,
+            run_id=run_id,
+            model_parameters=self._parameters(request),
+            system_prompt="\n\n".join(prompts) or None,
+            client_tools=request.tools,
+            tool_choice=request.tool_choice,
+            include_memories=remembers,
+            stream=request.stream,
+            max_turns=settings.max_turns,
+            needs_guidance=remembers and needs_guidance,
+            inline_writing=self.worker is None and self.remembers,
+        )
+
+    def _default_model(self) -> str:
+        return type(self.chat_model).__name__ if self.chat_model is not None else self.models.default_name
+
+    def _needs_guidance(self, spec: str | None) -> bool:
+        if spec is None and self.chat_model is not None:
+            return False
+        return self.models.provider(spec or self.models.default_name).needs_guidance
+
+    def _parameters(self, request: RunRequest) -> Mapping[str, Any]:
+        if not request.parameters or (request.model is None and self.chat_model is not None):
+            return request.parameters
+        return self.models.translated(request.model or self.models.default_name, request.parameters)
+
+    # What follows a run
+
+    def _notify(self, scope: Scope) -> None:
+        if self.worker is not None:
+            self.worker.notify(scope.tenant, scope.write_namespace)
+
+    def _follow_up(self, scope: Scope, context: RunContext, history_tokens: int) -> None:
+        """Start what is due after the answer."""
+        if context.include_memories:
+            self._notify(scope)
+            if self.reembedding is not None:
+                self.reembedding.look_after(leaf[0] for leaf in self._readable(scope))
+        key = scope.thread_key
+        if key and history_tokens > self.settings.live_window_tokens and key not in self._summarising:
+            self._summarising.add(key)
+            self.spawn(self._shorten(scope, context)).add_done_callback(lambda _: self._summarising.discard(key))
+
+    async def _shorten(self, scope: Scope, context: RunContext) -> None:
+        """Move a thread's older part out of its window. The model is called before the thread is held."""
+        thread_id = scope.thread_key
+        assert thread_id is not None  # noqa: S101
+        with self._counted(scope.tenant):
+            before = (await self.threaded.aget_state(_config(scope))).values
+            update = await summarize(
+                cast("AgentState", before),
+                Runtime(context=context),
+                strategy=self.settings.truncation_strategy,
+                live_window_tokens=self.settings.live_window_tokens,
+                max_messages=self.settings.session_summarize_after if scope.session is not None else None,
+                timeout_s=self.settings.model_timeout_s,
+            )
+
+            def still_fits(now: Mapping[str, Any]) -> bool:
+                """Say whether the thread was not branched off meanwhile."""
+                live = {message.id for message in now.get("messages", ())}
+                going = {message.id for message in update["messages"]}
+                return now.get("archive_tail") == before.get("archive_tail") and going <= live
+
+            if update:
+                await self.update(thread_id, update, provided=still_fits)
+
+    async def update(
+        self,
+        thread_id: str,
+        values: AgentState,
+        *,
+        checkpoint: str | None = None,
+        provided: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+    ) -> None:
+        """Change a thread's state while no run is on it.
+
+        Args:
+            thread_id: Which thread.
+            values: As a node returns them.
+            checkpoint: Change it as it was there: the thread then stands on a branch.
+            provided: Looks at the state once the thread is held, and says whether the change still makes sense.
+
+        Raises:
+            ThreadBusyError: Another process does not let go of it.
+        """
+        async with self._turnstile.enter(thread_id), self.held(thread_id) as held:
+            config: RunnableConfig = {"configurable": {"thread_id": thread_id, FENCE: held.fence}}
+            if checkpoint is not None:
+                config["configurable"]["checkpoint_id"] = checkpoint
+            if not provided((await self.threaded.aget_state(config)).values):
+                return
+            await self.threaded.aupdate_state(config, cast("dict[str, Any]", values), as_node="summarize")
+            archived = [] if self.files_itself else list(values.get("archived", ()))
+
+            def file(saver: Saver) -> None:
+                archive.file_archived(saver.conn, thread_id, archived, saver.serde)
+
+            await self.database.commit(thread_id, held.fence, file)
+
+    @asynccontextmanager
+    async def held(self, thread_id: str) -> AsyncIterator[Lease]:
+        """Hold a thread without a run, for a moment."""
+        pause = _FIRST_LOOK_S
+        deadline = time.monotonic() + 2 * self.database.lease_ttl_s
+        while (held := await self.journal.hold(thread_id)) is None:
+            if time.monotonic() > deadline:
+                raise ThreadBusyError(f"a run is under way on the thread {thread_id!r}; try again later")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LAST_LOOK_S)
+        self.database.open_lease(held)
+        try:
+            yield held
+        finally:
+            self.database.close_lease(held)
+            await self.journal.let_go(held)
+
+
+def _config(scope: Scope) -> RunnableConfig:
+    return {"configurable": {"thread_id": scope.thread_key}}
+
+
+def _tenant(row: Row) -> str:
+    return row.thread_id.partition("/")[0]
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, NodeTimeoutError):
+        timeout = ModelTimeoutError("the model did not answer in time")
+        timeout.__cause__ = error
+        return timeout
+    return error
