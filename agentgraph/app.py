@@ -1,6 +1,6 @@
 """The composition root: opens models, stores and the graph, closes them, and is the face of it all.
 
-Every door leads to `AgentGraph.run` or `stream`; how a run goes is `runner.py`'s.
+Every door leads to `AgentGraph.run` or `stream`; how a run goes is `runs/`'s.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from types import TracebackType
@@ -41,11 +41,13 @@ from agentgraph.models.embeddings import (
 )
 from agentgraph.models.load import ModelPool, Progress, default_model_name
 from agentgraph.run import RunRequest, RunResult
-from agentgraph.runner import Graph, Runner
+from agentgraph.runs.runner import Graph, Runner
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
 from agentgraph.stores.checkpoints import TenantCheckpoints
+from agentgraph.stores.threads.database import ThreadDatabase
 from agentgraph.temporal import resolve
+from agentgraph.threads.journal import RunJournal
 from agentgraph.tools.memory import memory_tools
 
 if TYPE_CHECKING:
@@ -385,13 +387,18 @@ class AgentGraph:
         if self._memories is not None:
             reembedding = Reembedding(self._memories)
             resources.push_async_callback(reembedding.aclose)
-        checkpointer, outbox, worker = self._checkpointer, None, None
-        if checkpointer is None:
-            checkpointer = outbox = TenantCheckpoints(
-                settings.storage_dir, pool=pool, sync=settings.storage_sync, hot_tenants=settings.hot_tenants
-            )
-            resources.callback(outbox.close)
-        if self._memories is not None and outbox is not None:
+        database = ThreadDatabase(
+            settings.storage_dir,
+            pool=pool,
+            sync=settings.storage_sync,
+            hot_tenants=settings.hot_tenants,
+            lease_ttl_s=settings.lease_ttl_s,
+        )
+        database.process.open()
+        resources.callback(database.close)
+        outbox, worker = TenantCheckpoints(database), None
+        checkpointer = outbox if self._checkpointer is None else self._checkpointer
+        if self._memories is not None:
             worker = MemoryWorker(
                 self._memories,
                 outbox,
@@ -399,8 +406,6 @@ class AgentGraph:
                 model_timeout_s=settings.model_timeout_s,
             )
             resources.push_async_callback(worker.aclose)
-        elif self._memories is not None and self.memory_model is not None:
-            logger.warning("no facts are extracted: memory_model needs the outbox of agentgraph's own checkpointer")
         graph = build_graph(
             settings,
             tools=self._tools,
@@ -416,12 +421,18 @@ class AgentGraph:
             threaded=graph.compile(checkpointer=checkpointer, store=self._memories, name="agentgraph"),
             one_off=graph.compile(store=self._memories, name="agentgraph"),
             remembers=self._memories is not None,
+            database=database,
+            journal=RunJournal(database, retry_window_s=settings.retry_window_s),
             outbox=outbox,
+            files_itself=checkpointer is outbox,
             worker=worker,
             reembedding=reembedding,
         )
-        if worker is not None and outbox is not None:
+        if worker is not None:
             runner.spawn(_collect_debts(outbox, worker))
+        watch = asyncio.get_running_loop().create_task(runner.watch())
+        resources.push_async_callback(_stop, watch)
+        runner.spawn(_recover(runner))
         if self._memories is not None:
             runner.spawn(asyncio.to_thread(_warm_up, embeddings))
         return runner
@@ -458,6 +469,18 @@ class AgentGraph:
         self._closed = True
         await self._runner.finished()
         await resources.aclose()
+
+
+async def _recover(runner: Runner) -> None:
+    """Carry on what earlier processes left unfinished."""
+    for tenant in await asyncio.to_thread(runner.journal.tenants_with_open_runs):
+        await runner.recover(tenant)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def _collect_debts(outbox: TenantCheckpoints, worker: MemoryWorker) -> None:

@@ -155,7 +155,9 @@ class NodeFinished:
 class RunFinished:
     """The last event of a good run.
 
-    `tool_calls` are the client tools the caller is to run; where there are any, the run waits for their results.
+    `tool_calls` are the client tools the caller is to run; where there are any, the thread waits for their results.
+    `interrupts` are questions to a person, `{"id", "value"}`, that it waits for answers to.
+    `is_cancelled` says that somebody ended it before its time: `text` is what it had said by then.
     """
 
     run_id: str
@@ -166,6 +168,8 @@ class RunFinished:
     usage: Usage
     duration_ms: float
     response_metadata: Mapping[str, Any] = field(default_factory=dict)
+    interrupts: tuple[Mapping[str, Any], ...] = ()
+    is_cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

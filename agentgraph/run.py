@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from langchain_core.messages import (
@@ -32,11 +32,15 @@ from agentgraph.events import (
 from agentgraph.plain import checked, checked_message, readable
 from agentgraph.scope import Scope
 
-__all__ = ["RunRequest", "RunResult"]
+__all__ = ["OnBusy", "OnDisconnect", "RunRequest", "RunResult"]
 
 # What LangChain raises of input it cannot read; nested too deep, its JSON ends in a RecursionError.
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RecursionError)
 _KEPT_AS_JSON = ("parameters", "tool_choice")
+
+OnBusy: TypeAlias = Literal["enqueue", "reject", "interrupt", "rollback"]
+OnDisconnect: TypeAlias = Literal["continue", "cancel"]
+_LONGEST_KEY: Final = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,13 @@ class RunRequest:
         include_memories: Whether this run recalls and writes memories.
         parameters: Sampling parameters as OpenAI spells them; only what the caller set.
         stream: Whether the answer is wanted piece by piece.
+        on_busy: What becomes of a run under way on the thread; `None` for the deployment's choice.
+        on_disconnect: What becomes of this run if its caller goes away; `None` for the deployment's choice.
+        idempotency_key: The caller's name for this request: whoever sends it again joins the run it began.
+        is_retry: The caller says that it may have sent this before, without a key: the same words on the same thread
+            join the run they began, if that is not long ago.
+        resume: The answer to what a run waits for: a value, or one for each interrupt by its id.
+        checkpoint: Where on the thread to go on from, instead of where it stands: a branch.
     """
 
     messages: tuple[BaseMessage, ...]
@@ -69,6 +80,12 @@ class RunRequest:
     include_memories: bool = True
     parameters: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = True
+    on_busy: OnBusy | None = None
+    on_disconnect: OnDisconnect | None = None
+    idempotency_key: str | None = None
+    is_retry: bool = False
+    resume: Any = None
+    checkpoint: str | None = None
 
     @classmethod
     def of(
@@ -111,7 +128,7 @@ class RunRequest:
             for message in converted
             if not isinstance(message, SystemMessage)
         )
-        if not said:
+        if not said and options.get("resume") is None and options.get("checkpoint") is None:
             raise InvalidInputError("messages holds nothing to answer: add a user message", param="messages")
         try:
             schemas = tuple(checked(convert_to_openai_tool(tool), param="tools") for tool in tools)
@@ -126,6 +143,7 @@ class RunRequest:
             **options,
         )
         _check_time(request)
+        _check_thread(request)
         return request
 
     def streaming(self, wanted: bool) -> RunRequest:
@@ -146,6 +164,8 @@ class RunResult:
         left_out: Receipts of memories found and not used.
         tools_offered: Server tools the model was shown.
         tool_runs: Server tools that ran.
+        interrupts: What the run waits for, `{"id", "value"}` each; answer with `AgentGraph.resume`.
+        is_cancelled: Whether the run was ended before its time; `text` is what it had said.
         node_ms: Milliseconds per node, summed where a node ran more than once.
     """
 
@@ -161,6 +181,8 @@ class RunResult:
     left_out: tuple[Mapping[str, Any], ...] = ()
     tools_offered: tuple[str, ...] = ()
     tool_runs: tuple[ToolFinished, ...] = ()
+    interrupts: tuple[Mapping[str, Any], ...] = ()
+    is_cancelled: bool = False
     node_ms: Mapping[str, float] = field(default_factory=dict)
     response_metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -170,9 +192,11 @@ class RunResult:
         return self.text
 
     @property
-    def status(self) -> Literal["completed", "requires_action"]:
-        """`requires_action` where the caller has tools to run."""
-        return "requires_action" if self.tool_calls else "completed"
+    def status(self) -> Literal["completed", "requires_action", "cancelled"]:
+        """`requires_action` where the caller has tools to run, or a question to answer."""
+        if self.is_cancelled:
+            return "cancelled"
+        return "requires_action" if self.tool_calls or self.interrupts else "completed"
 
     @classmethod
     def from_events(cls, events: Sequence[RunEvent]) -> RunResult:
@@ -200,6 +224,8 @@ class RunResult:
                         usage=event.usage,
                         duration_ms=event.duration_ms,
                         response_metadata=event.response_metadata,
+                        interrupts=event.interrupts,
+                        is_cancelled=event.is_cancelled,
                         tool_runs=tuple(tool_runs),
                         node_ms=node_ms,
                         **seen,
@@ -228,6 +254,21 @@ def finished(
         duration_ms=duration_ms,
         response_metadata=last.response_metadata,
     )
+
+
+def _check_thread(request: RunRequest) -> None:
+    for name, choices in (("on_busy", get_args(OnBusy)), ("on_disconnect", get_args(OnDisconnect))):
+        if (chosen := getattr(request, name)) is not None and chosen not in choices:
+            raise InvalidInputError(f"{name} is {chosen!r}; choose one of {', '.join(choices)}", param=name)
+    if request.scope.thread_key is None:
+        for name in ("resume", "checkpoint"):
+            if getattr(request, name) is not None:
+                raise InvalidInputError(f"{name} needs a thread or a session", param=name)
+    key = request.idempotency_key
+    if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
+        raise InvalidInputError(
+            f"idempotency_key must be 1 to {_LONGEST_KEY} printable characters", param="idempotency_key"
+        )
 
 
 def _check_time(request: RunRequest) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from langchain_core.embeddings import Embeddings
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import RetryPolicy, TimeoutPolicy
 
@@ -31,7 +32,10 @@ from agentgraph.graph.state import AgentState
 from agentgraph.settings import Settings
 from agentgraph.tools.select import ToolIndex
 
-__all__ = ["build_graph"]
+__all__ = ["Graph", "build_graph"]
+
+Graph = CompiledStateGraph[AgentState, RunContext, AgentState, AgentState]
+"""The agent, compiled."""
 
 Node = Callable[..., Awaitable[AgentState]]
 

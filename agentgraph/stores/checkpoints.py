@@ -1,20 +1,14 @@
-"""Threads on disk: LangGraph checkpoints in one SQLite file per tenant, and the outbox that commits with them.
+"""LangGraph's checkpointer on `ThreadDatabase`: fenced, read through a head, strict about what it loads.
 
-The tables and the delta-channel queries are LangGraph's own (`SqliteSaver`); what is added is a file per tenant, group
-commit, strict deserialisation, and memory owed being filed in the very transaction that ends the turn.
+The tables and the delta-channel queries are LangGraph's own (`SqliteSaver`). What is added stands in the transaction
+of each checkpoint: the writer's fence is checked, the thread's head moves, and what the turn owes to memory and moves
+into the archive is filed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import builtins
-import json
-import shutil
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from langchain_core.runnables import RunnableConfig
@@ -25,34 +19,29 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
     DeltaChannelHistory,
+    get_checkpoint_id,
 )
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from agentgraph.errors import InvalidInputError
-from agentgraph.scope import tenant_directory, tenant_of_thread_key
-from agentgraph.stores.sqlite import SqliteFile, Sync, empty_journal
-from agentgraph.stores.thread_rows import Edit, edit_thread, repeats, threads_in
+from agentgraph.scope import tenant_of_thread_key
+from agentgraph.stores.threads import archive, heads, outbox
+from agentgraph.stores.threads.database import Job, Saver, ThreadDatabase, delete_rows
+from agentgraph.stores.threads.lease import Lease
+from agentgraph.stores.threads.rows import Edit, edit_thread, repeats, threads_in
 
-__all__ = ["COMMIT_LATER", "TenantCheckpoints"]
+__all__ = ["FENCE", "TenantCheckpoints", "fence_of"]
 
 T = TypeVar("T")
 
-COMMIT_LATER: Final = "__agentgraph_commit_later"
-"""A key of `configurable`: writes are queued in order and `committed` waits for them, instead of one by one.
+FENCE: Final = "__agentgraph_fence"
+"""A key of `configurable`: the fence of a run that holds the thread's lease.
 
-For runs that commit once, at their end: what LangGraph writes there in several steps then shares one `fsync`.
+Its writes are held back until `ThreadDatabase.commit` or `flush` writes them together. Whoever writes without one, a
+graph that is invoked directly, commits each write at once, and only while nobody holds the thread.
 """
 
-_FILE: Final = "threads.db"
-_OUTBOX: Final = """
-CREATE TABLE IF NOT EXISTS outbox (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    tenant TEXT NOT NULL,
-    origin TEXT NOT NULL UNIQUE,
-    payload TEXT NOT NULL
-);
-"""
+_FILED: Final = ("owed", "archived")  # channels that go into tables of their own, and not into the checkpoint
 
 
 class TenantCheckpoints(BaseCheckpointSaver[str]):
@@ -63,23 +52,17 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
     a crash is still there at the next start.
     """
 
-    def __init__(
-        self, storage_dir: Path, *, pool: ThreadPoolExecutor, sync: Sync = "full", hot_tenants: int = 64
-    ) -> None:
-        # An allow-list of None is LangGraph's strict mode: only known data types are rebuilt, no code runs on load.
-        super().__init__(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
-        self._storage_dir = storage_dir
-        self._pool = pool
-        self._sync = sync
-        self._hot_tenants = hot_tenants
-        self._open: dict[str, _TenantFile] = {}  # in order of use, the coldest first
-        self._later: dict[str, list[Future[Any]]] = {}
+    def __init__(self, database: ThreadDatabase) -> None:
+        super().__init__(serde=database.serde)
+        self.database = database
 
     # Reading
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Return the newest checkpoint of a thread, or the one that `config` names."""
-        return self._file(config).reading.get_tuple(config)
+        """Return the checkpoint a thread stands at, or the one that `config` names."""
+        thread_id = _thread_id(config)
+        await self.database.flush(thread_id, fence_of(config))
+        return self.database.glance(tenant_of_thread_key(thread_id), lambda saver: _at(saver, config))
 
     async def alist(
         self,
@@ -89,10 +72,10 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """Yield a thread's checkpoints, the newest first."""
+        """Yield a thread's checkpoints, the last written first."""
         # Read whole: a paused cursor would hold up every writer of the file.
-        rows = await self._file(config).read(
-            lambda saver: list(saver.list(config, filter=filter, before=before, limit=limit))
+        rows = await self.database.read(
+            _tenant(config), lambda saver: _listed(saver, config, filter=filter, before=before, limit=limit)
         )
         for row in rows:
             yield row
@@ -101,7 +84,7 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """Return the writes from which delta channels are rebuilt."""
-        return self._file(config).reading.get_delta_channel_history(config=config, channels=channels)
+        return self.database.glance(_tenant(config), lambda saver: _deltas(saver, config, channels))
 
     # Writing
 
@@ -112,105 +95,90 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Commit a checkpoint together with the work it owes."""
+        """Commit a checkpoint, and with it what it owes, what it archives, and where the thread stands."""
+        values = checkpoint["channel_values"]
+        filed = {channel: values[channel] for channel in _FILED if values.get(channel)}
+        if filed:
+            kept = {channel: value for channel, value in values.items() if channel not in _FILED}
+            checkpoint = {**checkpoint, "channel_values": kept}
+        thread_id, namespace = _thread_id(config), config["configurable"].get("checkpoint_ns", "")
 
-        def put(saver: _InTransaction) -> None:
-            for owed in checkpoint["channel_values"].get("owed") or ():
-                saver.file_owed(owed)
+        def put(saver: Saver) -> None:
+            if filed:
+                outbox.file(saver.conn, filed.get("owed", ()))
+                archive.file_archived(saver.conn, thread_id, filed.get("archived", ()), saver.serde)
             saver.put(config, checkpoint, metadata, new_versions)
+            heads.move(saver.conn, thread_id, checkpoint["id"], namespace)
 
         await self._commit(config, put)
-        configurable = config["configurable"]
-        here = {name: configurable[name] for name in ("thread_id", "checkpoint_ns")}
-        return {"configurable": {**here, "checkpoint_id": checkpoint["id"]}}
+        return _place(thread_id, namespace, checkpoint["id"])
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Commit what a task wrote."""
+        """Commit what a task wrote; what it archives is filed with the checkpoint."""
+        writes = [write for write in writes if write[0] != "archived"]
         await self._commit(config, lambda saver: saver.put_writes(config, writes, task_id, task_path))
 
-    async def committed(self, thread_id: str) -> None:
-        """Wait for a thread's writes that were left to be committed later.
+    async def _commit(self, config: RunnableConfig, job: Job[Any]) -> None:
+        thread_id = _thread_id(config)
+        if (fence := fence_of(config)) is not None:
+            self.database.hold(Lease(thread_id, fence), job)
+            return
 
-        Raises:
-            StoreError: One of them failed: the turn is not kept.
-        """
-        for future in self._later.pop(thread_id, ()):
-            await asyncio.wrap_future(future)
+        def checked(saver: Saver) -> None:
+            self.database.check(saver, thread_id, None)
+            job(saver)
 
-    async def _commit(self, config: RunnableConfig, job: Callable[[_InTransaction], Any]) -> None:
-        file = self._file(config)
-        if config["configurable"].get(COMMIT_LATER):
-            self._later.setdefault(str(config["configurable"]["thread_id"]), []).append(file.submit(job))
-        else:
-            await file.write(job)
+        await self.database.write(tenant_of_thread_key(thread_id), checked)
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Delete a thread's checkpoints and writes."""
-        file = self._tenant_file(tenant_of_thread_key(thread_id))
-        await file.write(lambda saver: saver.delete_thread(thread_id))
+        """Delete all that is kept of a thread. A run still under way on it can write nothing more."""
+        await self.database.write(tenant_of_thread_key(thread_id), lambda saver: delete_rows(saver, thread_id))
 
     # The outbox
 
     async def owe(self, tenant: str, items: Sequence[Mapping[str, Any]]) -> None:
         """File work that no checkpoint carries: a one-off run's."""
-
-        def put(saver: _InTransaction) -> None:
-            for item in items:
-                saver.file_owed(item)
-
-        await self._tenant_file(tenant).write(put)
+        await self.database.write(tenant, lambda saver: outbox.file(saver.conn, items))
 
     async def owed(self, tenant: str, *, limit: int = 100) -> list[tuple[int, dict[str, Any]]]:
         """Return the oldest items still owed, with the numbers to settle them by."""
-
-        def read(saver: _InTransaction) -> list[tuple[int, dict[str, Any]]]:
-            rows = saver.conn.execute("SELECT id, payload FROM outbox ORDER BY id LIMIT ?", (limit,))
-            return [(number, json.loads(payload)) for number, payload in rows]
-
-        return await self._tenant_file(tenant).read(read)
+        return await self.database.read(tenant, lambda saver: outbox.waiting(saver.conn, limit=limit))
 
     async def settle(self, tenant: str, numbers: Sequence[int]) -> None:
         """Strike items off."""
-        rows = [(number,) for number in numbers]
-        await self._tenant_file(tenant).write(
-            lambda saver: saver.conn.executemany("DELETE FROM outbox WHERE id = ?", rows)
-        )
+        await self.database.write(tenant, lambda saver: outbox.settle(saver.conn, numbers))
 
     async def drop_owed(
         self, tenant: str, is_gone: Callable[[Mapping[str, Any]], bool], *, is_dry_run: bool = False
     ) -> builtins.list[dict[str, Any]]:
         """Strike off, undone, what is owed and `is_gone`, and return it."""
+        if not self.database.has(tenant):
+            return []
+        return await self.database.write(tenant, lambda saver: outbox.drop(saver.conn, is_gone, is_dry_run=is_dry_run))
 
-        def drop(saver: _InTransaction) -> builtins.list[dict[str, Any]]:
-            rows = [(number, json.loads(owed)) for number, owed in saver.conn.execute("SELECT id, payload FROM outbox")]
-            gone = [(number, item) for number, item in rows if is_gone(item)]
-            if not is_dry_run:
-                saver.conn.executemany("DELETE FROM outbox WHERE id = ?", [(number,) for number, _ in gone])
-            return [item for _, item in gone]
-
-        return await self._tenant_file(tenant).write(drop) if self._has(tenant) else []
-
-    def tenants_in_debt(self) -> list[str]:
+    def tenants_in_debt(self) -> builtins.list[str]:
         """Return the tenants whose outbox is not empty. Blocking: it looks into every tenant's file."""
-        return self._on_disk("SELECT DISTINCT tenant FROM outbox")
+        return self.database.tenants_where("SELECT DISTINCT tenant FROM outbox")
 
     # Forgetting
 
     async def threads(self, tenant: str) -> builtins.list[str]:
         """Return the ids of all of a tenant's threads."""
-        return await self._tenant_file(tenant).read(threads_in) if self._has(tenant) else []
+        return await self.database.read(tenant, threads_in) if self.database.has(tenant) else []
 
     async def edit_thread(self, thread_id: str, edit: Edit, *, is_dry_run: bool = False) -> int:
-        """Rewrite what a thread's checkpoints hold and return how many rows were changed; see `thread_rows.py`."""
-        file = self._tenant_file(tenant_of_thread_key(thread_id))
-        return await file.write(lambda saver: edit_thread(saver, thread_id, edit, is_dry_run=is_dry_run))
+        """Rewrite what a thread's checkpoints hold and return how many rows were changed; see `threads/rows.py`."""
+        return await self.database.write(
+            tenant_of_thread_key(thread_id), lambda saver: edit_thread(saver, thread_id, edit, is_dry_run=is_dry_run)
+        )
 
     async def repeats(self, thread_id: str, texts: Sequence[str], edit: Edit) -> bool:
         """Say whether a thread, after `edit`, holds one of `texts` word for word."""
-        file = self._tenant_file(tenant_of_thread_key(thread_id))
-        return await file.read(lambda saver: repeats(saver, thread_id, texts, edit))
+        return await self.database.read(
+            tenant_of_thread_key(thread_id), lambda saver: repeats(saver, thread_id, texts, edit)
+        )
 
     async def scrub(self, tenant: str) -> None:
         """Leave nothing on disk of what was deleted or overwritten in `tenant`'s threads.
@@ -218,45 +186,21 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         Raises:
             StoreUnavailableError: Somebody reads an old state just now; try again.
         """
-        if self._has(tenant):
-            await asyncio.wrap_future(self._pool.submit(empty_journal, self._path(tenant)))
+        await self.database.scrub(tenant)
 
     async def delete_tenant(self, tenant: str) -> None:
         """Close `tenant`'s file and remove the tenant's whole directory, with whatever else lies in it."""
-        file = self._open.pop(tenant, None)
-        if file is not None:
-            await asyncio.to_thread(file.close)
-        await asyncio.to_thread(shutil.rmtree, self._path(tenant).parent, ignore_errors=True)
+        await self.database.delete_tenant(tenant)
 
     def tenants_on_disk(self) -> builtins.list[str]:
         """Return the tenants that have threads. Blocking: it looks into every tenant's file."""
-        return self._on_disk("SELECT DISTINCT substr(thread_id, 1, instr(thread_id, '/') - 1) FROM checkpoints")
-
-    def _on_disk(self, query: str) -> builtins.list[str]:
-        tenants: set[str] = set()
-        for path in sorted(self._storage_dir.glob(f"*/{_FILE}")):
-            address = f"{path.resolve().as_uri()}?mode=ro"
-            # A file that cannot be read says so when its tenant is next used.
-            with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True)) as connection:
-                tenants.update(tenant for (tenant,) in connection.execute(query))
-        return sorted(tenants)
-
-    def _has(self, tenant: str) -> bool:
-        return tenant in self._open or self._path(tenant).exists()
-
-    def _path(self, tenant: str) -> Path:
-        return tenant_directory(self._storage_dir, tenant) / _FILE
-
-    def close(self) -> None:
-        """Finish what is queued and close every file."""
-        while self._open:
-            self._open.popitem()[1].close()
+        return self.database.tenants_on_disk()
 
     # The synchronous face, for `graph.get_state` and friends: never on an event loop
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Do what `aget_tuple` does, blocking."""
-        return self._file(config).run(lambda saver: saver.get_tuple(config))
+        return self.database.file(_tenant(config)).run(lambda saver: _at(saver, config))
 
     def list(
         self,
@@ -267,82 +211,80 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
         """Do what `alist` does, blocking."""
-        yield from self._file(config).run(
-            lambda saver: [*saver.list(config, filter=filter, before=before, limit=limit)]
+        yield from self.database.file(_tenant(config)).run(
+            lambda saver: _listed(saver, config, filter=filter, before=before, limit=limit)
         )
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """Do what `aget_delta_channel_history` does, blocking."""
-        return self._file(config).run(lambda saver: saver.get_delta_channel_history(config=config, channels=channels))
+        return self.database.file(_tenant(config)).run(lambda saver: _deltas(saver, config, channels))
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """Return a channel version that sorts after `current`."""
         return SqliteSaver.get_next_version(self, current, channel)  # type: ignore[arg-type]  # it uses no state
 
-    def _file(self, config: RunnableConfig | None) -> _TenantFile:
-        thread_id = None if config is None else config.get("configurable", {}).get("thread_id")
-        if thread_id is None:
-            raise InvalidInputError("a checkpoint belongs to a thread: no thread_id was given", param="thread")
-        return self._tenant_file(tenant_of_thread_key(str(thread_id)))
 
-    def _tenant_file(self, tenant: str) -> _TenantFile:
-        file = self._open.pop(tenant, None)
-        if file is None:
-            while len(self._open) >= self._hot_tenants:
-                self._open.pop(next(iter(self._open))).close()
-            file = _TenantFile(self._path(tenant), pool=self._pool, sync=self._sync, serde=self.serde)
-        self._open[tenant] = file
-        return file
+def fence_of(config: RunnableConfig) -> int | None:
+    """Return the fence a config carries."""
+    fence: int | None = config["configurable"].get(FENCE)
+    return fence
 
 
-class _InTransaction(SqliteSaver):
-    """LangGraph's saver inside somebody else's transaction: it neither begins nor commits."""
-
-    @contextmanager
-    def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:  # noqa: ARG002
-        with closing(self.conn.cursor()) as cursor:
-            yield cursor
-
-    def file_owed(self, item: Mapping[str, Any]) -> None:
-        origin = f"{item['run_id']}/{item['message_id']}"
-        self.conn.execute(
-            "INSERT OR IGNORE INTO outbox (tenant, origin, payload) VALUES (?, ?, ?)",
-            (item["namespace"][0], origin, json.dumps(item, ensure_ascii=False)),
-        )
+def _thread_id(config: RunnableConfig | None) -> str:
+    thread_id = None if config is None else config.get("configurable", {}).get("thread_id")
+    if thread_id is None:
+        raise InvalidInputError("a checkpoint belongs to a thread: no thread_id was given", param="thread")
+    return str(thread_id)
 
 
-class _TenantFile:
-    """One tenant's threads: the file, and LangGraph's saver bound to its connection.
+def _tenant(config: RunnableConfig | None) -> str:
+    return tenant_of_thread_key(_thread_id(config))
 
-    `reading` is a saver on a connection of its own, for use on the event loop. In WAL mode a reader waits for nobody,
-    and reading a live window takes less time than handing the work to another thread and back.
-    """
 
-    def __init__(self, path: Path, *, pool: ThreadPoolExecutor, sync: Sync, serde: Any) -> None:
-        def prepare(connection: sqlite3.Connection) -> None:
-            connection.execute("PRAGMA secure_delete=ON")  # what is forgotten is overwritten, not only unlinked
-            self._saver = _InTransaction(connection, serde=serde)
-            self._saver.setup()
+def _place(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}
 
-        self._database = SqliteFile(path, schema=_OUTBOX, pool=pool, sync=sync, prepare=prepare)
-        self._reader = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-        self.reading = _InTransaction(self._reader, serde=serde)
-        self.reading.is_setup = True
 
-    def close(self) -> None:
-        self._database.close()
-        self._reader.close()
+def _named(saver: Saver, config: RunnableConfig) -> RunnableConfig:
+    """Name the checkpoint a thread stands at, where a config names none."""
+    if get_checkpoint_id(config):
+        return config
+    thread_id, namespace = _thread_id(config), config["configurable"].get("checkpoint_ns", "")
+    checkpoint_id = heads.head(saver.conn, thread_id, namespace)
+    # A file from before there were heads has none: there the largest id stands for it.
+    return config if checkpoint_id is None else _place(thread_id, namespace, checkpoint_id)
 
-    def submit(self, job: Callable[[_InTransaction], T]) -> Future[T]:
-        return self._database.submit(lambda _: job(self._saver))
 
-    async def read(self, job: Callable[[_InTransaction], T]) -> T:
-        return await self._database.read(lambda _: job(self._saver))
+def _at(saver: Saver, config: RunnableConfig) -> CheckpointTuple | None:
+    return saver.get_tuple(_named(saver, config))
 
-    async def write(self, job: Callable[[_InTransaction], T]) -> T:
-        return await self._database.write(lambda _: job(self._saver))
 
-    def run(self, job: Callable[[_InTransaction], T]) -> T:
-        return self._database.run(lambda _: job(self._saver))
+def _deltas(saver: Saver, config: RunnableConfig, channels: Sequence[str]) -> Mapping[str, DeltaChannelHistory]:
+    return saver.get_delta_channel_history(config=_named(saver, config), channels=channels)
+
+
+def _listed(
+    saver: Saver,
+    config: RunnableConfig | None,
+    *,
+    filter: dict[str, Any] | None,  # noqa: A002
+    before: RunnableConfig | None,
+    limit: int | None,
+) -> builtins.list[CheckpointTuple]:
+    """List in the order of writing: ids are made of clocks, which can be set back."""
+    thread_id = _thread_id(config)
+    namespace = (config or {}).get("configurable", {}).get("checkpoint_ns")
+    written = saver.conn.execute(
+        "SELECT checkpoint_ns, checkpoint_id FROM checkpoints WHERE thread_id = ? ORDER BY rowid DESC", (thread_id,)
+    ).fetchall()
+    places = [place for place in written if namespace is None or place[0] == namespace]
+    if before is not None and (end := get_checkpoint_id(before)) is not None:
+        at = next((number for number, (_, checkpoint_id) in enumerate(places) if checkpoint_id == end), None)
+        places = places[at + 1 :] if at is not None else places
+    if filter is not None or (config is not None and get_checkpoint_id(config)):
+        found = {row.checkpoint["id"] for row in saver.list(config, filter=filter)}
+        places = [place for place in places if place[1] in found]
+    rows = (saver.get_tuple(_place(thread_id, *place)) for place in places[:limit])
+    return [row for row in rows if row is not None]

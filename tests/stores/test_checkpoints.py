@@ -15,6 +15,7 @@ from agentgraph.errors import InvalidInputError
 from agentgraph.graph.state import AgentState
 from agentgraph.scope import Scope
 from agentgraph.stores.checkpoints import TenantCheckpoints
+from agentgraph.stores.threads.database import ThreadDatabase
 
 OWED = {"namespace": ["acme", "memory", "shared"], "run_id": "r1", "message_id": "m1", "text": "hello"}
 
@@ -22,9 +23,9 @@ OWED = {"namespace": ["acme", "memory", "shared"], "run_id": "r1", "message_id":
 @pytest.fixture
 async def checkpoints(tmp_path: Path) -> AsyncIterator[TenantCheckpoints]:
     with ThreadPoolExecutor(4) as pool:
-        saver = TenantCheckpoints(tmp_path, pool=pool, hot_tenants=2)
-        yield saver
-        saver.close()
+        database = ThreadDatabase(tmp_path, pool=pool, hot_tenants=2)
+        yield TenantCheckpoints(database)
+        database.close()
 
 
 def graph(saver: TenantCheckpoints, owed: list | None = None):
@@ -59,7 +60,7 @@ async def test_a_checkpoint_stores_what_changed_and_not_the_whole_history(
     compiled = graph(checkpoints)
     for number in range(40):
         await say(compiled, f"{number} " + "x" * 2_000, config(), durability="exit")
-    await asyncio.to_thread(checkpoints.close)
+    await asyncio.to_thread(checkpoints.database.close)
     size = (tmp_path / "acme" / "threads.db").stat().st_size
     assert size < 40 * 2_000 * 4  # every checkpoint with the whole history would be ten times that
 
@@ -121,7 +122,7 @@ async def test_a_checkpoint_that_names_code_runs_none(checkpoints: TenantCheckpo
     def plant(saver) -> None:
         saver.conn.execute("UPDATE writes SET type='msgpack', value=? WHERE channel='messages'", (evil,))
 
-    await checkpoints._tenant_file("acme").write(plant)
+    await checkpoints.database.write("acme", plant)
     with suppress(Exception):
         await compiled.aget_state(config())
     assert not canary.exists()

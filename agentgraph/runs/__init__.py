@@ -1,0 +1,1 @@
+"""Runs, from being accepted to their end: what an application does with a request."""

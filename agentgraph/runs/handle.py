@@ -1,0 +1,96 @@
+"""A run under way, apart from whoever asked for it: what it has told so far, who listens, and a way to end it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+from agentgraph.events import RunEvent, RunFailed, RunFinished, RunStarted
+from agentgraph.run import RunResult
+from agentgraph.stores.threads.runs import Stop
+
+__all__ = ["RunHandle"]
+
+_PATIENCE_S: Final = 0.5  # for a tool or a model that does not stop when told to; then the run ends without it
+
+
+class RunHandle:
+    """What a run says, to everybody who listens, from its beginning however late they came."""
+
+    def __init__(self, run_id: str, tenant: str) -> None:
+        self.run_id = run_id
+        self.tenant = tenant
+        self.stop: Stop | None = None
+        self.events: list[RunEvent] = []
+        self._news = asyncio.Event()
+        self._work: asyncio.Task[Any] | None = None
+        self._over: asyncio.Future[None] | None = None
+
+    @property
+    def ending(self) -> RunFinished | RunFailed | None:
+        """The last event, once there is one."""
+        last = self.events[-1] if self.events else None
+        return last if isinstance(last, RunFinished | RunFailed) else None
+
+    def tell(self, event: RunEvent) -> None:
+        """Add an event."""
+        if isinstance(event, RunStarted) and any(isinstance(told, RunStarted) for told in self.events):
+            return  # a run that is carried on began long ago
+        self.events.append(event)
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def follow(self) -> AsyncGenerator[RunEvent, None]:
+        """Yield all events, those told before first."""
+        told = 0
+        while True:
+            news = self._news
+            while told < len(self.events):
+                event = self.events[told]
+                told += 1
+                yield event
+                if isinstance(event, RunFinished | RunFailed):
+                    return
+            await news.wait()
+
+    async def result(self) -> RunResult:
+        """Wait for the end.
+
+        Raises:
+            Exception: What the run failed with.
+        """
+        while (ending := self.ending) is None:
+            await self._news.wait()
+        if isinstance(ending, RunFailed):
+            raise ending.error
+        return RunResult.from_events(self.events)
+
+    def ask_to_stop(self, how: Stop) -> None:
+        """End the run before its time. What was asked first stands."""
+        if self.stop is not None or self.ending is not None:
+            return
+        self.stop = how
+        if self._work is not None:
+            self._interrupt()
+
+    async def stoppable(self, work: asyncio.Task[Any]) -> bool:
+        """Wait for `work`, which `ask_to_stop` cancels; say whether it came to its own end."""
+        self._work, self._over = work, asyncio.get_running_loop().create_future()
+        work.add_done_callback(lambda _: self._settle())
+        if self.stop is not None:
+            self._interrupt()
+        try:
+            await self._over
+        finally:
+            self._work = None
+        return work.done() and not work.cancelled()
+
+    def _interrupt(self) -> None:
+        assert self._work is not None  # noqa: S101  asked by those who looked
+        self._work.cancel()
+        asyncio.get_running_loop().call_later(_PATIENCE_S, self._settle)
+
+    def _settle(self) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
