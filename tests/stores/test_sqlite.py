@@ -239,8 +239,9 @@ async def test_a_job_that_runs_out_of_something_to_iterate_leaves_nobody_waiting
 
 async def test_a_future_cancelled_before_its_turn_is_passed_over(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
     file = SqliteFile(tmp_path / "x.db", schema=SCHEMA, pool=pool)
-    queued = threading.Event()
-    file.submit(lambda _: queued.wait(10))
+    running, queued = threading.Event(), threading.Event()
+    file.submit(lambda _: (running.set(), queued.wait(10)))
+    assert running.wait(10)
     cancelled, kept = file.submit(insert(1)), file.submit(insert(2))
     assert cancelled.cancel()
     queued.set()
