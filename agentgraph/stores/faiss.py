@@ -254,7 +254,7 @@ class FaissStore(BaseStore):
             return await self._tenants.read([items], items.stats)
 
     async def reembed(self, tenant: str, *, progress: Callable[[int, int], None] | None = None) -> int:
-        """Embed anew whatever `tenant` has no vector of this store's model for; return how many items that were.
+        """Embed anew whatever `tenant` has no sound vector of this store's model for; return how many items that were.
 
         May be interrupted and repeated; searches meanwhile find what is done by meaning and the rest by words.
 

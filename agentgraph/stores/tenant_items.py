@@ -23,10 +23,10 @@ from agentgraph.stores.filters import filter_sql, matches_json
 from agentgraph.stores.lexical import Terms
 from agentgraph.stores.ranking import Hit, Selection, rank
 from agentgraph.stores.sequences import NO_SEQUENCE
-from agentgraph.stores.sqlite import BUSY_TIMEOUT_MS, SqliteFile, Sync, empty_journal
+from agentgraph.stores.sqlite import BUSY_TIMEOUT_MS, SqliteFile, Sync, empty_journal, file_identity, store_error
 from agentgraph.stores.tenant_shards import TenantShards
 from agentgraph.stores.values import decode_value, sequence_of
-from agentgraph.stores.vectors import Vector
+from agentgraph.stores.vectors import Vector, is_sound
 
 __all__ = ["ItemRow", "NewEntry", "NewItem", "StoreStats", "TenantItems", "Where", "search"]
 
@@ -89,6 +89,7 @@ ON CONFLICT (namespace, key) DO UPDATE SET
 RETURNING id
 """
 _ITEM_COLUMNS: Final = "n.path, i.key, i.value, i.created_at, i.updated_at, i.id, i.ttl"
+_IS_INDEXED: Final = "(e.model IS ? AND is_sound(e.vector, ?) AND typeof(e.terms) = 'blob' AND length(e.terms) % 5 = 0)"
 _ITEMS: Final = f"SELECT {_ITEM_COLUMNS} FROM items i JOIN namespaces n ON n.id = i.namespace"  # noqa: S608
 
 
@@ -141,7 +142,8 @@ class StoreStats:
         namespaces: Namespaces with at least one.
         entries: Indexed texts.
         vectors: Entries with a vector of the store's own embedding model.
-        stale_vectors: Entries without one: written by another model, or by none. `reembed` brings this to 0.
+        stale_vectors: Entries without one: written by another model, by none, or damaged on disk since. `reembed`
+            brings this to 0.
         expiring: Items with a time to live.
         size_bytes: The file on disk, with its journal.
     """
@@ -185,12 +187,12 @@ class TenantItems:
         if not path.exists():
             self._file = self._open_file()
         try:
-            self._inode = path.stat().st_ino
+            self._identity = file_identity(path)
             self._reader = self._open_reader()
         except (sqlite3.Error, OSError) as error:
             if self._file is not None:
                 self._file.close()
-            raise StoreError(f"cannot read the database {path.name!r}: {error}") from error
+            raise store_error(error, path) from error
         self.last_read: Future[None] | None = None  # the store's, to let one wait for another off the threads
         self.had_vectors = False  # when `has_vectors` was asked last
         self._shards = TenantShards(embedding_id=embedding_id)
@@ -208,10 +210,7 @@ class TenantItems:
     @property
     def is_replaced(self) -> bool:
         """Whether the file was deleted, or is another by now, behind our back."""
-        try:
-            return self._path.stat().st_ino != self._inode
-        except FileNotFoundError:
-            return True
+        return file_identity(self._path) != self._identity
 
     def writer(self) -> SqliteFile:
         """Return where writes go, opening it for the first: a tenant that is only read needs one connection."""
@@ -382,13 +381,13 @@ class TenantItems:
             return sorted(split_path(path) for (path,) in rows)
 
     def stale(self, *, after: int, limit: int) -> list[tuple[ItemRow, str | None]]:
-        """Return items, by number, with entries that lack a vector of the store's model, and their index paths."""
+        """Return items, by number, that have entries without a sound vector of our model, and their index paths."""
         with self.snapshot() as connection:
             rows = connection.execute(
                 f"SELECT {_ITEM_COLUMNS}, i.paths FROM items i JOIN namespaces n ON n.id = i.namespace"  # noqa: S608
-                " WHERE i.id > ? AND EXISTS (SELECT 1 FROM entries e WHERE e.item = i.id AND e.model IS NOT ?)"
+                f" WHERE i.id > ? AND EXISTS (SELECT 1 FROM entries e WHERE e.item = i.id AND NOT {_IS_INDEXED})"
                 " ORDER BY i.id LIMIT ?",
-                (after, self._shards.model, limit),
+                (after, self._shards.model, self._shards.size_bytes, limit),
             )
             return [(_item(row[:-1]), row[-1]) for row in rows]
 
@@ -402,7 +401,8 @@ class TenantItems:
                 return int(connection.execute(sql, parameters).fetchone()[0])
 
             entries = one("SELECT count(*) FROM entries")
-            vectors = one("SELECT count(*) FROM entries WHERE model = ?", self._shards.model)
+            model, size_bytes = self._shards.model, self._shards.size_bytes
+            vectors = one(f"SELECT count(*) FROM entries e WHERE {_IS_INDEXED}", model, size_bytes)  # noqa: S608
             return StoreStats(
                 items=one(f"SELECT count(*) FROM items WHERE {living}", now),  # noqa: S608
                 namespaces=one(f"SELECT count(DISTINCT namespace) FROM items WHERE {living}", now),  # noqa: S608
@@ -443,7 +443,7 @@ class TenantItems:
                     with suppress(sqlite3.Error):
                         self._reader.execute("COMMIT")
             except sqlite3.Error as error:
-                raise StoreError(f"the database {self._path.name!r} cannot be read: {error}") from error
+                raise store_error(error, self._path) from error
 
     def _files(self) -> list[Path]:
         return [self._path, *(self._path.with_name(self._path.name + suffix) for suffix in ("-wal", "-shm"))]
@@ -516,6 +516,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
 
 def _add_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("matches_json", 2, matches_json, deterministic=True)
+    connection.create_function("is_sound", 2, is_sound, deterministic=True)
 
 
 def _namespace_number(connection: sqlite3.Connection, namespace: Sequence[str]) -> int:

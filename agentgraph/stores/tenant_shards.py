@@ -25,11 +25,19 @@ _TIME_KEY: Final = (
     "CASE WHEN i.{0} IS NULL THEN -1 WHEN length(i.{0}) = 15 AND i.{0} NOT GLOB '*[^0-9]*'"
     " THEN CAST(i.{0} AS INTEGER) ELSE -2 END"
 )
+# What has another shape than `pack` and `count_terms` make was damaged on disk: the item is found by what is left.
 _ENTRIES: Final = f"""
 SELECT e.id, e.item, {", ".join(map(_TIME_KEY.format, TIME_FIELDS))}, i.sequence,
-       CASE WHEN e.model = ? THEN e.vector END, e.terms, e.namespace
+       CASE WHEN e.model = ? AND typeof(e.vector) = 'blob' AND length(e.vector) = ? THEN e.vector END,
+       CASE WHEN typeof(e.terms) = 'blob' AND length(e.terms) % 5 = 0 THEN e.terms ELSE x'' END, e.namespace
 FROM entries e JOIN items i ON i.id = e.item
 """  # noqa: S608
+# The newest tell which size our model's vectors have; the few that are damaged are outvoted.
+_SIZE: Final = """
+SELECT length(vector) AS size FROM (
+    SELECT vector FROM entries WHERE model = ? AND typeof(vector) = 'blob' ORDER BY id DESC LIMIT 100
+) WHERE size > 0 AND size % 2 = 0 GROUP BY size ORDER BY count(*) DESC, size DESC LIMIT 1
+"""
 
 
 class TenantShards:
@@ -37,6 +45,7 @@ class TenantShards:
 
     def __init__(self, *, embedding_id: str | None) -> None:
         self.model = -1  # the number of our model in the file; one no row has, until a vector of it is written
+        self.size_bytes: int | None = None  # of a stored vector of our model; `None` while there is none
         self._embedding_id = embedding_id
         self._shards: dict[int, Shard] = {}
         self._data_version = -1
@@ -59,8 +68,11 @@ class TenantShards:
         self._data_version = -1  # until this has gone well to its end
         found = connection.execute("SELECT id FROM models WHERE name = ?", (self._embedding_id,)).fetchone()
         model = -1 if found is None else int(found[0])
+        sizes = connection.execute(_SIZE, (model,)).fetchone()
+        size_bytes = None if sizes is None else int(sizes[0])
         ((oldest, newest),) = connection.execute("SELECT min(seq), max(seq) FROM removals")
-        if model != self.model or (oldest is not None and oldest > self._last_removal + 1):
+        is_other = (model, size_bytes) != (self.model, self.size_bytes)
+        if is_other or (oldest is not None and oldest > self._last_removal + 1):
             self._shards.clear()  # they were loaded without our vectors, or removals were forgotten
         elif self._shards:
             try:
@@ -68,7 +80,7 @@ class TenantShards:
             except BaseException:
                 self._shards.clear()
                 raise
-        self.model = model
+        self.model, self.size_bytes = model, size_bytes
         self._last_removal = newest or 0
         ((last,),) = connection.execute("SELECT coalesce(max(id), 0) FROM entries")
         self._last_entry = max(self._last_entry, last)
@@ -98,7 +110,7 @@ class TenantShards:
     def _shard(self, connection: sqlite3.Connection, namespace: int) -> Shard:
         shard = self._shards.get(namespace)
         if shard is None or shard.is_worn:
-            rows = connection.execute(f"{_ENTRIES} WHERE e.namespace = ?", (self.model, namespace))
+            rows = connection.execute(f"{_ENTRIES} WHERE e.namespace = ?", (self.model, self.size_bytes, namespace))
             shard = self._shards[namespace] = Shard([row[:8] for row in rows])
         return shard
 
@@ -118,7 +130,7 @@ class TenantShards:
 
     def _add_and_remove(self, connection: sqlite3.Connection) -> None:
         added: dict[int, list[Entry]] = {}
-        for row in connection.execute(f"{_ENTRIES} WHERE e.id > ?", (self.model, self._last_entry)):
+        for row in connection.execute(f"{_ENTRIES} WHERE e.id > ?", (self.model, self.size_bytes, self._last_entry)):
             if row[8] in self._shards:
                 added.setdefault(row[8], []).append(row[:8])
         for namespace, entries in added.items():

@@ -15,11 +15,13 @@ import numpy.typing as npt
 from agentgraph.errors import InvalidInputError, StoreError
 from agentgraph.stores.postings import Rows
 
-__all__ = ["Matrix", "inner_products", "pack", "taken", "unit", "unpack"]
+__all__ = ["Matrix", "inner_products", "is_sound", "pack", "taken", "unit", "unpack"]
 
 Vector = npt.NDArray[np.float32]
 Scalar = TypeVar("Scalar", bound=np.generic)
 _DENSE_ENOUGH: Final = 0.5  # above this share of a span, reading all of it beats picking rows
+
+_SQUARE_ERROR: Final = 0.02  # fp16 rounds by far less; what is further from length 1 was damaged on disk
 
 
 def unit(vector: Sequence[float] | npt.NDArray[np.float32]) -> Vector:
@@ -55,6 +57,18 @@ def pack(vectors: Sequence[Sequence[float]]) -> list[bytes]:
 def unpack(blobs: list[bytes]) -> npt.NDArray[np.float32]:
     """Return stored vectors of one size as a matrix `(n, dims)` float32."""
     return np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), -1).astype(np.float32)
+
+
+def is_sound(blob: object, size_bytes: int | None) -> bool:
+    """Say whether `blob` is a stored vector of this size as `pack` makes them, undamaged as far as can be told."""
+    return isinstance(blob, bytes) and len(blob) == size_bytes and bool(_sound(unpack([blob]))[0])
+
+
+def _sound(matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Say of each row whether it has length 1 or 0; one with a NaN has neither."""
+    squares = np.einsum("ij,ij->i", matrix, matrix)
+    sound: npt.NDArray[np.bool_] = (squares == 0) | (np.abs(squares - 1) < _SQUARE_ERROR)
+    return sound
 
 
 def taken(array: npt.NDArray[Scalar], rows: Rows) -> npt.NDArray[Scalar]:
@@ -108,20 +122,26 @@ class Matrix:
         return self._rows[: self._size]
 
     def add(self, blobs: Sequence[bytes | None]) -> None:
-        """Append one row for each stored vector; `None` is a row without one."""
+        """Append one row for each stored vector, all of one size; `None`, or a damaged one, is a row without."""
         end = self._size + len(blobs)
         present = np.fromiter((blob is not None for blob in blobs), dtype=np.bool_, count=len(blobs))
+        vectors = np.empty((0, 0), dtype=np.float32)
+        if present.any():
+            vectors = unpack([blob for blob in blobs if blob is not None])
+            sound = _sound(vectors)
+            if not sound.all():
+                vectors = vectors[sound]
+                present[present] = sound
         self.has_vector = np.concatenate([self.has_vector, present])
         self.is_full = self.is_full and bool(present.all())
-        packed = [blob for blob in blobs if blob is not None]
-        dims = self.dims or (len(packed[0]) // 2 if packed else 0)
+        dims = self.dims or (vectors.shape[1] if len(vectors) else 0)
         if dims and (end > len(self._rows) or not self.dims):
             # Zeros nobody has written cost no memory, only addresses.
             roomy = np.zeros((end * 2, dims), dtype=np.float32)
             if self.dims:
                 roomy[: self._size] = self._rows[: self._size]
             self._rows = roomy
-        if packed:
+        if len(vectors):
             added = self._rows[self._size : end]
-            added[slice(None) if len(packed) == len(blobs) else present] = unpack(packed)
+            added[slice(None) if len(vectors) == len(blobs) else present] = vectors
         self._size = end
