@@ -12,6 +12,7 @@ from langgraph.runtime import Runtime
 
 from agentgraph.events import RunEvent
 from agentgraph.scope import Scope
+from agentgraph.tools.ledger import ToolLedger
 
 __all__ = ["RunContext", "tell"]
 
@@ -38,6 +39,8 @@ class RunContext:
         inline_writing: Whether memory is written within the run, as where no background worker does it
             (`langgraph dev`), or left to the worker, so that the answer need not wait.
         run_id: For logs, events and memory provenance.
+        ledger: Keeps which tools were begun on the thread and how they ended; `None` for a one-off run, and where the
+            thread is kept by somebody else (`langgraph dev`): tools then run without it.
     """
 
     scope: Scope
@@ -56,6 +59,7 @@ class RunContext:
     needs_guidance: bool = False
     listener: Callable[[RunEvent], object] | None = None
     inline_writing: bool = False
+    ledger: ToolLedger | None = None
 
     @property
     def client_tool_names(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from langgraph.runtime import Runtime
 
 from agentgraph.graph.context import RunContext
 from agentgraph.graph.state import AgentState
+from agentgraph.tools.calls import server_calls
 
 __all__ = ["after_model", "after_tools", "entry"]
 
@@ -24,26 +25,23 @@ async def entry(state: AgentState, runtime: Runtime[RunContext]) -> Literal["ret
 async def after_model(
     state: AgentState, runtime: Runtime[RunContext]
 ) -> Literal["execute_tools", "write_memory", "__end__"]:
-    """Run the server tools that were called; the caller runs its own, and a plain answer ends the turn."""
-    server_calls, _ = _calls(state, runtime.context)
-    return "execute_tools" if server_calls else _finish(runtime.context)
+    """Answer the calls that are the server's; the caller runs its own tools, and a plain answer ends the turn."""
+    answer, client_tools = _newest_answer(state), runtime.context.client_tool_names
+    return "execute_tools" if answer and server_calls(answer, client_tools) else _finish(runtime.context)
 
 
 async def after_tools(
     state: AgentState, runtime: Runtime[RunContext]
 ) -> Literal["call_model", "write_memory", "__end__"]:
     """Let the model read the results, unless it waits for results only the caller can bring."""
-    _, client_calls = _calls(state, runtime.context)
-    return _finish(runtime.context) if client_calls else "call_model"
+    answer, client_tools = _newest_answer(state), runtime.context.client_tool_names
+    called = [call["name"] for call in (*answer.tool_calls, *answer.invalid_tool_calls)] if answer else []
+    return "call_model" if client_tools.isdisjoint(called) else _finish(runtime.context)
 
 
 def _finish(context: RunContext) -> Literal["write_memory", "__end__"]:
     return "write_memory" if context.inline_writing else "__end__"
 
 
-def _calls(state: AgentState, context: RunContext) -> tuple[list[str], list[str]]:
-    """Return the names of the server tools and of the client tools that the newest answer calls."""
-    client_tools = context.client_tool_names
-    answer = next((message for message in reversed(state["messages"]) if isinstance(message, AIMessage)), None)
-    called = [call["name"] for call in answer.tool_calls] if answer else []
-    return [name for name in called if name not in client_tools], [name for name in called if name in client_tools]
+def _newest_answer(state: AgentState) -> AIMessage | None:
+    return next((message for message in reversed(state["messages"]) if isinstance(message, AIMessage)), None)

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
+from agentgraph.tools.promises import promising
+
 __all__ = ["builtin_tools", "calculate"]
 
 _LARGEST_POWER: Final = 1_000
@@ -56,7 +58,7 @@ def builtin_tools(clock: Callable[[], datetime]) -> list[BaseTool]:
         return calculate(expression)
 
     return [
-        StructuredTool.from_function(function, parse_docstring=True, handle_tool_error=True)
+        promising(StructuredTool.from_function(function, parse_docstring=True, handle_tool_error=True), idempotent=True)
         for function in (get_current_time, get_time, calculator)
     ]
 

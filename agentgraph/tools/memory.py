@@ -24,6 +24,7 @@ from agentgraph.memory.stored import new_value
 from agentgraph.memory.tombstones import digest_of, digest_of_message, forgotten
 from agentgraph.memory.write import key_of, retold
 from agentgraph.scope import Scope
+from agentgraph.tools.promises import promising
 
 __all__ = ["Speaker", "memory_tools"]
 
@@ -132,8 +133,12 @@ def memory_tools(
         await forget(replace(speaker.scope, thread=None), key)
         return "Forgotten."
 
+    # The same words are saved under one key, and what is forgotten stays so: each may be repeated.
     return [
-        StructuredTool.from_function(coroutine=function, parse_docstring=True, handle_tool_error=True)
+        promising(
+            StructuredTool.from_function(coroutine=function, parse_docstring=True, handle_tool_error=True),
+            idempotent=True,
+        )
         for function in (save_memory, search_memory, forget_memory)
     ]
 

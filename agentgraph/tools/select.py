@@ -16,6 +16,9 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 from langchain_core.tools import BaseTool
 
+from agentgraph.tools.promises import Promises, promises_of
+from agentgraph.tools.schema import shown_arguments
+
 __all__ = ["ToolIndex"]
 
 _K1: Final = 1.2
@@ -81,6 +84,7 @@ class ToolIndex:
 
     def __init__(self, tools: Sequence[BaseTool], *, embeddings: Embeddings | None = None) -> None:
         self._tools = {tool.name: tool for tool in tools}
+        self._promises = {tool.name: promises_of(tool) for tool in tools}
         self._texts = [_describe(tool) for tool in tools]
         self._bags = [Counter(_words(text)) for text in self._texts]
         lengths = [sum(bag.values()) for bag in self._bags]
@@ -103,6 +107,10 @@ class ToolIndex:
     def get(self, name: str) -> BaseTool | None:
         """Return the tool called `name`."""
         return self._tools.get(name)
+
+    def promises(self, name: str) -> Promises:
+        """Return what the tool called `name` promises of itself; a tool there is not promises nothing."""
+        return self._promises.get(name) or Promises()
 
     async def rank(self, question: str) -> list[tuple[str, float]]:
         """Return the tools that have to do with `question`, the best first, with scores from 0 to 1."""
@@ -144,7 +152,7 @@ class ToolIndex:
 
 
 def _describe(tool: BaseTool) -> str:
-    arguments = tool.args
+    arguments = shown_arguments(tool)
     parts = [tool.name.replace("_", " "), tool.description]
     parts += [f"{name.replace('_', ' ')} {schema.get('description', '')}" for name, schema in arguments.items()]
     return ". ".join(part.strip() for part in parts if part.strip())
