@@ -18,19 +18,34 @@ if TYPE_CHECKING:
     from agentgraph.run import RunResult as RunResult
     from agentgraph.scope import Scope as Scope
     from agentgraph.settings import Settings as Settings
+    from agentgraph.tools.approval import Approval as Approval
+    from agentgraph.tools.promises import promising as promising
 
 _HOMES = {
     "AgentGraph": "agentgraph.app",
     "AgentGraphError": "agentgraph.errors",
+    "Approval": "agentgraph.tools.approval",
     "ChatAgentGraph": "agentgraph.chat_model",
     "RunRequest": "agentgraph.run",
     "RunResult": "agentgraph.run",
     "Scope": "agentgraph.scope",
     "Settings": "agentgraph.settings",
+    "promising": "agentgraph.tools.promises",
     "tool": "langchain_core.tools",
 }
 
-__all__ = ["AgentGraph", "AgentGraphError", "ChatAgentGraph", "RunRequest", "RunResult", "Scope", "Settings", "tool"]
+__all__ = [
+    "AgentGraph",
+    "AgentGraphError",
+    "Approval",
+    "ChatAgentGraph",
+    "RunRequest",
+    "RunResult",
+    "Scope",
+    "Settings",
+    "promising",
+    "tool",
+]
 
 
 def __getattr__(name: str) -> Any:

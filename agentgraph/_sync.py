@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import aclosing
-from typing import Any, Final, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
-__all__ = ["call_on", "iterate_on", "iterate_sync", "portal_loop", "run_sync"]
+__all__ = ["call_on", "iterate_on", "iterate_sync", "on_its_loop", "portal_loop", "run_sync"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 _DONE: Final = object()
 _guard = threading.Lock()
@@ -116,3 +118,24 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+class _Owned(Protocol):
+    """Something whose resources belong to one loop."""
+
+    _ready: Callable[[], Awaitable[asyncio.AbstractEventLoop]]
+
+
+S = TypeVar("S", bound=_Owned)
+
+
+def on_its_loop(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Run a method on the loop that owns its object's resources, whichever loop or thread it is called on."""
+
+    @wraps(method)
+    async def called(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await call_on(await self._ready(), method(self, *args, **kwargs))
+
+    return called

@@ -25,7 +25,7 @@ from langgraph.store.base import BaseStore
 from agentgraph._sync import call_on, iterate_on, iterate_sync, portal_loop, run_sync
 from agentgraph.errors import AgentGraphError, ConfigurationError, MissingExtraError
 from agentgraph.events import RunEvent
-from agentgraph.graph.build import build_graph
+from agentgraph.graph.build import Graph, build_graph
 from agentgraph.memory.forget import Forgetter
 from agentgraph.memory.forget_receipt import ForgetReceipt
 from agentgraph.memory.forget_target import ForgetTarget
@@ -41,7 +41,9 @@ from agentgraph.models.embeddings import (
 )
 from agentgraph.models.load import ModelPool, Progress, default_model_name
 from agentgraph.run import RunRequest, RunResult
-from agentgraph.runs.runner import Graph, Runner
+from agentgraph.runs.runner import Runner
+from agentgraph.runs.runs import Runs
+from agentgraph.runs.threads import Threads
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
 from agentgraph.stores.checkpoints import TenantCheckpoints
@@ -221,11 +223,27 @@ class AgentGraph:
         """Do what `stream` does, from synchronous code."""
         return iterate_sync(lambda: self.stream(messages, **options))
 
-    async def history(self, *, tenant: str, thread: str) -> list[BaseMessage]:
-        """Return the live window of a thread, oldest first; empty where there is no such thread."""
-        scope = Scope.parse(tenant, thread=thread)
-        loop = await self._ready()
-        return await call_on(loop, self._runner.history(scope))
+    async def resume(self, answer: Any, *, tenant: str, thread: str | None = None, **options: Any) -> RunResult:
+        """Answer what a run waits for, such as leave to call a tool, and carry its thread on.
+
+        Args:
+            answer: What is asked for: for tools that need approval an `Approval`, or one for each call by its id.
+            tenant: `tenant` or `tenant:session`.
+            thread: The thread that waits.
+            options: As `run` takes them.
+
+        Raises:
+            InvalidInputError: Nothing waits for an answer there, or not for such a one.
+        """
+        return await self.run([], tenant=tenant, thread=thread, resume=answer, **options)
+
+    async def history(self, *, tenant: str, thread: str | None = None) -> list[BaseMessage]:
+        """Return a conversation from its first message on; empty where there is no such thread."""
+        return list(await self.threads.history(tenant=tenant, thread=thread))
+
+    async def cancel(self, run_id: str, *, tenant: str) -> None:
+        """End a run before its time: what it has said stays, marked; see `Runs.cancel`."""
+        await self.runs.cancel(run_id, tenant=tenant)
 
     async def open_model(self, spec: str | None = None) -> BaseChatModel:
         """Open the model a request would use, fetching it if need be, so that the first run need not wait."""
@@ -258,6 +276,16 @@ class AgentGraph:
         if self._loop is None:
             run_sync(self._ready())
         return self._memories
+
+    @cached_property
+    def threads(self) -> Threads:
+        """Every tenant's threads: their history, checkpoints and branches; from any loop or thread."""
+        return Threads(self._ready, lambda: self._runner)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """What became of runs on threads, and a way to end them; from any loop or thread."""
+        return Runs(self._ready, lambda: self._runner)
 
     @cached_property
     def memories(self) -> Memories:

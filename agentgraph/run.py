@@ -16,6 +16,7 @@ from langchain_core.messages import (
     convert_to_messages,
 )
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel
 
 from agentgraph.errors import InvalidInputError
 from agentgraph.events import (
@@ -135,6 +136,8 @@ class RunRequest:
         except _UNREADABLE as error:
             raise InvalidInputError(f"tools cannot be read: {_first_line(error)}", param="tools") from error
         options |= {name: checked(options[name], param=name) for name in _KEPT_AS_JSON if name in options}
+        if options.get("resume") is not None:
+            options["resume"] = _plain_answer(options["resume"])
         request = cls(
             messages=said,
             scope=Scope.parse(tenant, user=user, thread=thread, agent=options.pop("agent", "default")),
@@ -254,6 +257,15 @@ def finished(
         duration_ms=duration_ms,
         response_metadata=last.response_metadata,
     )
+
+
+def _plain_answer(answer: Any) -> Any:
+    """Return an answer to an interrupt as JSON would hold it: it is kept until the run has ended."""
+    if isinstance(answer, BaseModel):
+        return answer.model_dump(mode="json", exclude_none=True)
+    if isinstance(answer, Mapping):
+        answer = {str(name): _plain_answer(part) for name, part in answer.items()}
+    return checked(answer, param="resume")
 
 
 def _check_thread(request: RunRequest) -> None:

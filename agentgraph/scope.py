@@ -87,6 +87,17 @@ class Scope:
         return f"{self.tenant}/thread/{self.thread}"
 
     @property
+    def required_thread_key(self) -> str:
+        """`thread_key`, where there has to be one.
+
+        Raises:
+            InvalidInputError: Neither a thread nor a session is named.
+        """
+        if (key := self.thread_key) is None:
+            raise InvalidInputError("name a thread, or a session as tenant:session", param="thread")
+        return key
+
+    @property
     def shared_namespace(self) -> tuple[str, ...]:
         """Where memories of the whole tenant live."""
         return (self.tenant, "memory", "shared")

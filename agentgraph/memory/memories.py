@@ -8,16 +8,16 @@ tenant's shared memories too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from datetime import datetime, timedelta
-from functools import partial, wraps
+from functools import partial
 from itertools import chain
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from langgraph.store.base import GetOp, Item, PutOp, SearchItem, SearchOp
 
-from agentgraph._sync import call_on, iterate_on
+from agentgraph._sync import iterate_on, on_its_loop
 from agentgraph.errors import ConfigurationError, InvalidInputError, NotFoundError
 from agentgraph.memory.kept import Kept, own_leaves, places_of, scope_of, superseded_by, tombstone_leaves, walk_memories
 from agentgraph.memory.recall import Recall, recall
@@ -40,18 +40,6 @@ Listed = list[Memory]  # within the class, `list` is a method
 Timeline = list[TimelineEntry]
 
 
-def _there(
-    method: Callable[Concatenate[Memories, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Memories, P], Coroutine[Any, Any, T]]:
-    """Run a method on the loop that owns the store, whichever loop or thread it is called on."""
-
-    @wraps(method)
-    async def called(self: Memories, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await call_on(await self._ready(), method(self, *args, **kwargs))
-
-    return called
-
-
 class Memories:
     """The memories of an application, every tenant's; see `AgentGraph.memories`.
 
@@ -69,7 +57,7 @@ class Memories:
 
     # Reading
 
-    @_there
+    @on_its_loop
     async def list(
         self,
         *,
@@ -101,7 +89,7 @@ class Memories:
         newest = sorted(chain.from_iterable(found), key=lambda item: item.updated_at, reverse=True)
         return self._living(newest)[offset : offset + limit]
 
-    @_there
+    @on_its_loop
     async def search(
         self,
         query: str,
@@ -139,17 +127,17 @@ class Memories:
             temporal_awareness=kept.temporal_awareness,
         )
 
-    @_there
+    @on_its_loop
     async def get(self, key: str, *, tenant: str, user: str | None = None, session: str | None = None) -> Memory:
         """Return the memory or note of this key that belongs to exactly this scope."""
         return await self._find(key, scope_of(tenant, user, session))
 
-    @_there
+    @on_its_loop
     async def history(self, key: str, *, tenant: str, user: str | None = None, session: str | None = None) -> Listed:
         """Return what a memory superseded, and what that had superseded, the latest first."""
         return await superseded_by(self._kept().store, [await self._find(key, scope_of(tenant, user, session))])
 
-    @_there
+    @on_its_loop
     async def timeline(
         self,
         *,
@@ -170,7 +158,7 @@ class Memories:
 
     # Writing
 
-    @_there
+    @on_its_loop
     async def add(
         self,
         text: str,
@@ -210,7 +198,7 @@ class Memories:
         )
         return await self._write(leaf, key_of(leaf, value), value, expires_at=self._in(ttl_minutes))
 
-    @_there
+    @on_its_loop
     async def put(
         self,
         key: str,
@@ -248,7 +236,7 @@ class Memories:
         )
         return await self._write(scope.notes_namespace, key, value, expires_at=self._in(ttl_minutes))
 
-    @_there
+    @on_its_loop
     async def update(
         self,
         key: str,
@@ -289,7 +277,7 @@ class Memories:
         await kept.store.abatch([self._put(history_namespace(known.namespace), version, before, known.expires_at)])
         return await self._write(known.namespace, key, value, expires_at=known.expires_at)
 
-    @_there
+    @on_its_loop
     async def expire(
         self,
         key: str,
@@ -307,7 +295,7 @@ class Memories:
         ends = self._in(ttl_minutes) if at is None else at
         return await self._write(known.namespace, key, known.value, expires_at=ends)
 
-    @_there
+    @on_its_loop
     async def delete(self, key: str, *, tenant: str, user: str | None = None, session: str | None = None) -> None:
         """Delete a memory and what it superseded. It can be learned again: `AgentGraph.forget` is for good."""
         known = await self._find(key, scope_of(tenant, user, session))
@@ -333,7 +321,7 @@ class Memories:
                 if not memory.has_ended(self._kept().clock()):
                     yield memory.as_record()
 
-    @_there
+    @on_its_loop
     async def import_rows(
         self,
         rows: Iterable[Mapping[str, Any] | str | bytes],
@@ -373,7 +361,7 @@ class Memories:
             progress=progress,
         )
 
-    @_there
+    @on_its_loop
     async def reembed(
         self, *, tenant: str | None = None, progress: Callable[[str, int, int], None] | None = None
     ) -> dict[str, int]:

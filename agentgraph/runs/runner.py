@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from langchain_core.exceptions import ModelTimeoutError
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.errors import NodeTimeoutError
@@ -170,11 +170,17 @@ class Runner:
         if handle is not None:
             handle.ask_to_stop(how)
 
-    async def history(self, scope: Scope) -> list[BaseMessage]:
-        """Return a thread from its first message on, archive and live window together."""
-        state = await self.threaded.aget_state(_config(scope))
-        assert scope.thread_key is not None  # noqa: S101
-        return await ThreadHistory(self.database).whole(scope.thread_key, state.values)
+    def under_way(self, run_id: str) -> RunHandle | None:
+        """Return a run of this process that has not ended."""
+        return self._handles.get(run_id)
+
+    def joined(self, row: Row) -> RunHandle:
+        """Return a handle on a run that was accepted before, here or in another process."""
+        handle = self._handles.get(row.run_id)
+        if handle is None:
+            handle = self._handles[row.run_id] = RunHandle(row.run_id, _tenant(row))
+            self.spawn(self._followed(row, handle))
+        return handle
 
     async def model(self, spec: str | None) -> BaseChatModel:
         """Return the model a request would use."""
@@ -258,15 +264,12 @@ class Runner:
             if (other := self._handles.get(run_id)) is not None:
                 other.ask_to_stop(how)
         if row.run_id != handle.run_id:
-            if (known := self._handles.get(row.run_id)) is not None:
-                return known
+            if accepted.is_joined or row.run_id in self._handles:
+                return self.joined(row)
             handle = RunHandle(row.run_id, request.scope.tenant)
             context = replace(context, run_id=row.run_id)
         self._handles[row.run_id] = handle
-        if accepted.is_joined:
-            self.spawn(self._followed(row, handle))
-        else:
-            self.spawn(self._carry(row, request, context, handle, accepted.begun))
+        self.spawn(self._carry(row, request, context, handle, accepted.begun))
         return handle
 
     async def _carry(
@@ -350,6 +353,7 @@ class Runner:
             held,
             outcome.status,
             result=None if outcome.ending is None else result_record(outcome.ending),
+            parent=outcome.parent,
             last_message_id=outcome.last_message_id,
             also=also,
         )

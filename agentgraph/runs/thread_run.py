@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 from uuid import uuid4
@@ -23,6 +23,7 @@ from agentgraph.threads.closing import closing_messages
 from agentgraph.threads.journal import Begun, RunJournal
 from agentgraph.threads.reading import ThreadHistory
 from agentgraph.threads.reconcile import reconcile
+from agentgraph.tools.approval import resume_value
 
 __all__ = ["CANCELLED", "Outcome", "ThreadRun"]
 
@@ -41,12 +42,14 @@ class Outcome:
         ending: The run's last event; `None` for a run that was undone.
         last_message_id: The thread's last message, where it is known without looking.
         history_tokens: About how long the live window is.
+        parent: The checkpoint it went on from.
     """
 
     status: Literal["finished", "waiting", "cancelled", "undone"]
     ending: RunFinished | None
     last_message_id: str | None = None
     history_tokens: int = 0
+    parent: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,8 +81,15 @@ class ThreadRun:
     duration_ms: Callable[[], float]
     _answers: list[AnswerCompleted] = field(default_factory=list)
     _said: list[str] = field(default_factory=list)  # of the answer being written
+    _parent: str | None = None
 
     async def carry(self) -> Outcome:
+        """Do what `_carried` does, and say from where."""
+        self._parent = self.begun.head
+        outcome = await self._carried()
+        return replace(outcome, parent=self._parent)
+
+    async def _carried(self) -> Outcome:
         """Carry the run to an end that is worth noting; what a model or a store fails with is raised."""
         if self.begun.stop is not None:
             self.handle.ask_to_stop(self.begun.stop)
@@ -99,10 +109,19 @@ class ThreadRun:
     def config(self) -> RunnableConfig:
         """Where the graph reads and writes."""
         return {
-            "configurable": {"thread_id": self.begun.lease.thread_id, FENCE: self.begun.lease.fence},
+            "configurable": {
+                "thread_id": self.begun.lease.thread_id,
+                "checkpoint_ns": "",
+                FENCE: self.begun.lease.fence,
+            },
             "metadata": {"run_id": self.context.run_id},
             "recursion_limit": self.recursion_limit,
         }
+
+    @property
+    def _unnamed(self) -> RunnableConfig:
+        """The same without the run's name: a checkpoint that bears it would make LangGraph resume it."""
+        return {**self.config, "metadata": {}}
 
     def _hear(self, event: RunEvent) -> None:
         if isinstance(event, TextDelta):
@@ -162,7 +181,10 @@ class ThreadRun:
     def _resumed(self, state: StateSnapshot) -> tuple[Any, RunnableConfig]:
         if not state.interrupts:
             raise InvalidInputError("nothing on this thread waits for an answer", param="resume", code="not_waiting")
-        return Command(resume=self.request.resume), self.config
+        question, answer = state.interrupts[0].value, self.request.resume
+        if isinstance(question, Mapping) and question.get("kind") in {"tool_approval", "tool_outcome"}:
+            answer = resume_value(question, answer)  # one that does not fit is refused before anything runs
+        return Command(resume=answer), self.config
 
     def _closing(self, state: StateSnapshot) -> list[ToolMessage]:
         """Close what an earlier run left open. A run that ended well left open only what its client was to answer."""
@@ -170,6 +192,7 @@ class ThreadRun:
 
     def _from_checkpoint(self) -> RunnableConfig:
         config = self.config
+        self._parent = self.request.checkpoint
         config["configurable"]["checkpoint_id"] = self.request.checkpoint
         return config
 
@@ -204,12 +227,14 @@ class ThreadRun:
         if not kept:
             # Before its first message a thread is empty.
             values = {**_NO_PAST, "messages": [RemoveMessage(id=str(m.id)) for m in live]}
-            await self.graph.aupdate_state(config, values, as_node=_AFTERWARDS)
+            await self.graph.aupdate_state(self._unnamed, values, as_node=_AFTERWARDS)
+            self._parent = None
             return self._input(new), config
         row = self.journal.ended_with(thread_id, str(kept[-1].id))
         if row is not None and new:
             config["configurable"]["checkpoint_id"] = row.checkpoint_id
             if await self.graph.checkpointer.aget_tuple(config) is not None:  # type: ignore[union-attr]
+                self._parent = row.checkpoint_id
                 return self._input(new), config
             config = self.config
         # In the middle of a turn, or pruned: the window is built anew from what is kept, in a checkpoint of its own.
@@ -226,7 +251,8 @@ class ThreadRun:
             ],
             "archive_tail": str(older[-1].id) if older else None,
         }
-        await self.graph.aupdate_state(config, values, as_node=_AFTERWARDS)
+        await self.graph.aupdate_state(self._unnamed, values, as_node=_AFTERWARDS)
+        self._parent = None
         return self._input(new), config
 
     # How it ends

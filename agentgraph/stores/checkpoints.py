@@ -7,8 +7,10 @@ into the archive is filed.
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from langchain_core.runnables import RunnableConfig
@@ -25,10 +27,10 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from agentgraph.errors import InvalidInputError
 from agentgraph.scope import tenant_of_thread_key
-from agentgraph.stores.threads import archive, heads, outbox
+from agentgraph.stores.threads import archive, heads, lease, outbox, prune
 from agentgraph.stores.threads.database import Job, Saver, ThreadDatabase, delete_rows
 from agentgraph.stores.threads.lease import Lease
-from agentgraph.stores.threads.rows import Edit, edit_thread, repeats, threads_in
+from agentgraph.stores.threads.rows import Edit, copy_thread, edit_thread, repeats, threads_in
 
 __all__ = ["FENCE", "TenantCheckpoints", "fence_of"]
 
@@ -41,6 +43,7 @@ Its writes are held back until `ThreadDatabase.commit` or `flush` writes them to
 graph that is invoked directly, commits each write at once, and only while nobody holds the thread.
 """
 
+_STRATEGIES: Final = ("keep_latest", "delete")
 _FILED: Final = ("owed", "archived")  # channels that go into tables of their own, and not into the checkpoint
 
 
@@ -102,6 +105,8 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
             kept = {channel: value for channel, value in values.items() if channel not in _FILED}
             checkpoint = {**checkpoint, "channel_values": kept}
         thread_id, namespace = _thread_id(config), config["configurable"].get("checkpoint_ns", "")
+        # LangGraph leaves the namespace out when a state is changed at a checkpoint by hand.
+        config = {**config, "configurable": {**config["configurable"], "checkpoint_ns": namespace}}
 
         def put(saver: Saver) -> None:
             if filed:
@@ -135,6 +140,74 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete all that is kept of a thread. A run still under way on it can write nothing more."""
         await self.database.write(tenant_of_thread_key(thread_id), lambda saver: delete_rows(saver, thread_id))
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Take from each thread all checkpoints but the one it stands at, or, with `delete`, everything.
+
+        Raises:
+            InvalidInputError: There is no such strategy.
+            ThreadBusyError: A run is under way on one of them: nothing of its tenant was pruned.
+        """
+        if strategy not in _STRATEGIES:
+            raise InvalidInputError(f"prune by {' or '.join(_STRATEGIES)}, not {strategy!r}", param="strategy")
+        tenants: dict[str, list[str]] = {}
+        for thread_id in thread_ids:
+            tenants.setdefault(tenant_of_thread_key(thread_id), []).append(thread_id)
+
+        def pruned(saver: Saver, threads: Sequence[str]) -> None:
+            for thread_id in set(threads).intersection(threads_in(saver)):
+                self.database.check(saver, thread_id, None)
+                if strategy == "delete":
+                    delete_rows(saver, thread_id)
+                else:
+                    prune.keep_latest(saver, thread_id)
+
+        for tenant, threads in tenants.items():
+            if self.database.has(tenant):
+                await self.database.write(tenant, partial(pruned, threads=threads))
+
+    async def prune_thread(self, thread_id: str, keep_turns: int, *, fence: int | None = None) -> int:
+        """Drop the checkpoints of a thread's older turns and return how many went; see `threads/prune.py`.
+
+        Raises:
+            ThreadBusyError: A run is under way on it, and `fence` is not that of its lease.
+        """
+        return await self.database.commit(thread_id, fence, lambda saver: prune.prune_old(saver, thread_id, keep_turns))
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Give a new thread of the same tenant all checkpoints of another, and its archive; runs are not copied.
+
+        Raises:
+            InvalidInputError: They belong to two tenants, or the target is in use.
+            ThreadBusyError: A run is under way on one of them.
+        """
+        tenant = tenant_of_thread_key(source_thread_id)
+        if tenant_of_thread_key(target_thread_id) != tenant:
+            raise InvalidInputError("a thread is copied within its tenant only", param="target_thread_id")
+
+        def copied(saver: Saver) -> None:
+            lease.lift(saver.conn, target_thread_id)
+            for thread_id in (source_thread_id, target_thread_id):
+                self.database.check(saver, thread_id, None)
+            copy_thread(saver, source_thread_id, target_thread_id)
+
+        if self.database.has(tenant):
+            await self.database.write(tenant, copied)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Take away what runs wrote, whosever they are; a thread then stands where it stood before them.
+
+        Raises:
+            ThreadBusyError: A run is under way on one of their threads: nothing of its tenant was deleted.
+        """
+
+        def deleted(saver: Saver) -> None:
+            for thread_id in prune.threads_of_runs(saver, run_ids):
+                self.database.check(saver, thread_id, None)
+                prune.drop_runs(saver, thread_id, run_ids)
+
+        for tenant in await asyncio.to_thread(self.database.tenants_on_disk) if run_ids else ():
+            await self.database.write(tenant, deleted)
 
     # The outbox
 

@@ -12,18 +12,18 @@ __all__ = ["closing_messages"]
 def closing_messages(messages: Sequence[BaseMessage], why: str) -> list[ToolMessage]:
     """Return an answer, saying `why` there is no better one, to each call of the last turn that has none."""
     return [
-        ToolMessage(
-            why, tool_call_id=call["id"] or "", name=call["name"], status="error", id=f"{message.id}-{call['id']}"
-        )
-        for message, call in _open_calls(messages)
+        # The id that the tool's own answer would have.
+        ToolMessage(why, tool_call_id=call["id"] or "", name=call["name"], status="error", id=f"{message.id}-{place}")
+        for message, place, call in _open_calls(messages)
     ]
 
 
-def _open_calls(messages: Sequence[BaseMessage]) -> list[tuple[AIMessage, ToolCall]]:
+def _open_calls(messages: Sequence[BaseMessage]) -> list[tuple[AIMessage, int, ToolCall]]:
     answered: set[str] = set()
     for message in reversed(messages):
         if isinstance(message, ToolMessage):
             answered.add(message.tool_call_id)
         elif isinstance(message, AIMessage):
-            return [(message, call) for call in message.tool_calls if call["id"] not in answered]
+            calls = enumerate(message.tool_calls)
+            return [(message, place, call) for place, call in calls if call["id"] not in answered]
     return []

@@ -162,10 +162,21 @@ class RunJournal:
         *,
         result: Mapping[str, Any] | None = None,
         error: Mapping[str, Any] | None = None,
+        parent: str | None = None,
         last_message_id: str | None = None,
         also: Callable[[Saver], object] | None = None,
     ) -> None:
         """Commit what a run has still to write, note how it ended, and let go of its thread: in one transaction.
+
+        Args:
+            row: The run.
+            held: Its lease.
+            status: How it ended.
+            result: What came of it.
+            error: Why it failed.
+            parent: The checkpoint it went on from: not always where the thread stood.
+            last_message_id: The last message of the thread now, where it is known.
+            also: Written in the same transaction.
 
         Raises:
             LeaseLostError: The thread is another's by now, who carries the run on; nothing was written.
@@ -182,6 +193,7 @@ class RunJournal:
                 row.run_id,
                 status,
                 ended_at=ended_at,
+                parent_checkpoint_id=parent,
                 checkpoint_id=checkpoint_id,
                 last_message_id=last_message_id,
                 result=result,
@@ -312,10 +324,12 @@ class RunJournal:
             return None
         head = heads.head(connection, row.thread_id)
         runs.start(connection, run_id, process=self._process.id, alive_until=uptime() + self._ttl_s, parent=head)
+        before = runs.before(connection, row.thread_id, row.position)
+        runs.resumed(connection, row.thread_id)
         return Begun(
             lease=held,
             head=head,
-            before=runs.before(connection, row.thread_id, row.position),
+            before=before,
             stop=row.stop,
             is_carried_on=row.attempts > 0,
         )

@@ -9,6 +9,7 @@ from langchain_core.messages import BaseMessage
 
 from agentgraph.scope import tenant_of_thread_key
 from agentgraph.stores.threads import archive
+from agentgraph.stores.threads.archive import Archived
 from agentgraph.stores.threads.database import ThreadDatabase
 from agentgraph.threads.history import whole_history
 
@@ -24,12 +25,23 @@ class ThreadHistory:
     async def whole(self, thread_id: str, values: Mapping[str, Any]) -> list[BaseMessage]:
         """Return every message of the branch that `values`, a thread's state, stands on; oldest first."""
         live: list[BaseMessage] = values.get("messages", [])
-        tail = values.get("archive_tail")
-        if tail is None:
+        if values.get("archive_tail") is None:
             return list(live)
-        serde, ids = self._database.serde, {str(message.id) for message in live}
-        archived = await self._database.read(
+        gone = await self._gone(thread_id, values)
+        return whole_history(live, gone, values.get("archive_after"))
+
+    async def archived(self, thread_id: str, values: Mapping[str, Any]) -> list[Archived]:
+        """Return what has left the live window, oldest first, ready to be filed under another thread."""
+        if values.get("archive_tail") is None:
+            return []
+        gone = await self._gone(thread_id, values)
+        before = [values.get("archive_after"), *(str(message.id) for message in gone)]
+        return [{"previous": previous, "message": message} for previous, message in zip(before, gone, strict=False)]
+
+    async def _gone(self, thread_id: str, values: Mapping[str, Any]) -> list[BaseMessage]:
+        serde, tail = self._database.serde, values["archive_tail"]
+        live = {str(message.id) for message in values.get("messages", ())}
+        return await self._database.read(
             tenant_of_thread_key(thread_id),
-            lambda saver: archive.archived(saver.conn, thread_id, tail, serde, stop_at=ids),
+            lambda saver: archive.archived(saver.conn, thread_id, tail, serde, stop_at=live),
         )
-        return whole_history(live, archived, values.get("archive_after"))

@@ -10,7 +10,6 @@ from langchain_core.exceptions import ModelAPIError, ModelError
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables import Runnable
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.runtime import Runtime
 
 from agentgraph.events import AnswerCompleted, FinishReason, TextDelta, ToolCallDelta, Usage
@@ -19,6 +18,7 @@ from agentgraph.graph.prompt import build_prompt
 from agentgraph.graph.state import AgentState
 from agentgraph.graph.storable import storable
 from agentgraph.threads.truncate import tokens_in
+from agentgraph.tools.schema import tool_schema
 from agentgraph.tools.select import ToolIndex
 
 __all__ = ["call_model"]
@@ -72,7 +72,7 @@ def _with_tools(
 ) -> Runnable[LanguageModelInput, AIMessage]:
     """Bind what the model may call: the offered server tools, then the caller's. The last turn of a run has none."""
     offered = [tool for name in state.get("offered_tools", []) if (tool := tools.get(name)) is not None]
-    schemas: Sequence[Any] = [*(convert_to_openai_tool(tool) for tool in offered), *context.client_tools]
+    schemas: Sequence[Any] = [*(tool_schema(tool) for tool in offered), *context.client_tools]
     if not schemas or final or context.tool_choice == "none":
         return context.model
     # A choice the caller forces is for the first call: forced again after the result, the run could never end.

@@ -10,12 +10,12 @@ Times are on a clock that all processes of the database share and that nobody se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from agentgraph.errors import LeaseLostError, ThreadBusyError
 from agentgraph.stores.threads.sql import Connection
 
-__all__ = ["SCHEMA", "Lease", "acquire", "bury", "check", "holder_of", "is_free", "lift", "release", "renew"]
+__all__ = ["SCHEMA", "Lease", "acquire", "begin", "bury", "check", "is_free", "lift", "listed", "release", "renew"]
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS threads (
@@ -70,12 +70,6 @@ def is_free(
     # An end further off than any lease lasts was written before the machine was started anew.
     is_current = now < row[1] <= now + 2 * ttl_s
     return not is_current or not is_alive(row[0])
-
-
-def holder_of(connection: Connection, thread_id: str) -> str | None:
-    """Return who holds a thread, alive or not."""
-    row = connection.execute("SELECT holder FROM threads WHERE thread_id = ?", (thread_id,)).fetchone()
-    return None if row is None else row[0]
 
 
 def renew(connection: Connection, leases: Iterable[Lease], *, now: float, ttl_s: float) -> None:
@@ -144,3 +138,21 @@ def bury(connection: Connection, thread_id: str) -> None:
 def lift(connection: Connection, thread_id: str) -> None:
     """Let a deleted thread's id be used for a new one. Its fence goes on growing: writers of the old one stay out."""
     connection.execute("UPDATE threads SET deleted = 0 WHERE thread_id = ? AND deleted = 1", (thread_id,))
+
+
+def begin(connection: Connection, thread_id: str, *, user: str | None, at: str) -> None:
+    """Note that a thread exists which no run has begun."""
+    connection.execute(
+        "UPDATE threads SET created_at = ?, used_at = ?, user_id = ?, deleted = 0 WHERE thread_id = ?",
+        (at, at, user, thread_id),
+    )
+
+
+def listed(connection: Connection, *, user: str | None, limit: int, offset: int) -> list[tuple[Any, ...]]:
+    """Return `(thread_id, user, runs accepted, created_at, used_at)` of threads, the last used first."""
+    return connection.execute(
+        "SELECT thread_id, user_id, positions, created_at, used_at FROM threads"
+        " WHERE deleted = 0 AND created_at <> '' AND (? IS NULL OR user_id = ?)"
+        " ORDER BY used_at DESC, thread_id LIMIT ? OFFSET ?",
+        (user, user, limit, offset),
+    ).fetchall()

@@ -261,6 +261,7 @@ def end(
     status: Status,
     *,
     ended_at: str,
+    parent_checkpoint_id: str | None,
     checkpoint_id: str | None,
     last_message_id: str | None,
     result: Mapping[str, Any] | None = None,
@@ -268,12 +269,13 @@ def end(
 ) -> None:
     """Note how a run ended, and drop what was asked: the thread holds it, and a retry brings it along."""
     connection.execute(
-        "UPDATE runs SET status = ?, ended_at = ?, checkpoint_id = ?, last_message_id = ?, result = ?, error = ?,"
+        "UPDATE runs SET status = ?, ended_at = ?, parent_checkpoint_id = ?, checkpoint_id = ?, last_message_id = ?, result = ?, error = ?,"
         " request = NULL"
         " WHERE run_id = ?",
         (
             status,
             ended_at,
+            parent_checkpoint_id,
             checkpoint_id,
             last_message_id,
             None if result is None else json.dumps(result, ensure_ascii=False),
