@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, TypedDict
 
-from langchain_core.messages import BaseMessage, RemoveMessage
+from langchain_core.messages import BaseMessage
 from langgraph.channels import DeltaChannel, EphemeralValue
 
 from agentgraph.memory.record import Owed, Recalled, WindowSpan
 from agentgraph.stores.threads.archive import Archived
+from agentgraph.stores.threads.snapshot import fold_messages
 
 __all__ = ["AgentState", "Archived", "Summary", "fold_messages"]
-
-
-def fold_messages(messages: list[BaseMessage], writes: Sequence[Sequence[BaseMessage]]) -> list[BaseMessage]:
-    """Fold batches of messages into the history: append, replace by id, or remove by id (`RemoveMessage`).
-
-    Every message must already carry an id. This runs again whenever a checkpoint is read, so it may mint nothing and
-    must give the same list however the writes are batched: `DeltaChannel`'s contract.
-    """
-    folded = {message.id: message for message in messages}
-    for batch in writes:
-        for message in batch:
-            if isinstance(message, RemoveMessage):
-                folded.pop(message.id, None)
-            else:
-                folded[message.id] = message
-    return list(folded.values())
 
 
 class Summary(TypedDict):

@@ -69,6 +69,7 @@ _LONGEST_WAIT_FOR_MEMORY_S: Final = 0.25
 _FIRST_LOOK_S: Final = 0.01  # at a thread another process holds; then ever more slowly, up to
 _LAST_LOOK_S: Final = 0.25
 _STOPS_EVERY_S: Final = 0.25
+_PRUNED_EVERY: Final = 25  # turns of a thread
 
 
 @dataclass(slots=True, kw_only=True)
@@ -337,6 +338,8 @@ class Runner:
             handle.tell(RunFailed(run_id=row.run_id, error=undone))
             return
         self._follow_up(request.scope, context, outcome.history_tokens)
+        if row.position % _PRUNED_EVERY == 0 and self.files_itself and self.settings.checkpoint_retention:
+            self.spawn(self._prune(row.thread_id))
         handle.tell(outcome.ending)
 
     async def _note(self, row: Row, request: RunRequest, context: RunContext, held: Lease, outcome: Outcome) -> None:
@@ -631,6 +634,14 @@ class Runner:
 
             if update:
                 await self.update(thread_id, update, provided=still_fits)
+
+    async def _prune(self, thread_id: str) -> None:
+        """Drop the checkpoints of turns too old to travel back to; the next time does what this one cannot."""
+        try:
+            async with self._turnstile.enter(thread_id), self.held(thread_id) as held:
+                await self.outbox.prune_thread(thread_id, self.settings.checkpoint_retention, fence=held.fence)
+        except AgentGraphError as error:
+            logger.warning("the thread %s was not pruned: %s", thread_id, error.message)
 
     async def update(
         self,

@@ -6,11 +6,19 @@ Works on LangGraph's own tables through its saver, inside the caller's transacti
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-__all__ = ["Edit", "edit_thread", "repeats", "threads_in"]
+from agentgraph.errors import InvalidInputError
+from agentgraph.stores.threads import archive, heads
+
+__all__ = ["Edit", "copy_thread", "edit_thread", "repeats", "threads_in"]
+
+_TABLES: Final = {
+    "checkpoints": "checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata",
+    "writes": "checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value",
+}
 
 Edit = Callable[[str, Any], Any]
 """Given a channel and its value, returns the value to keep: the very same object where nothing is to change."""
@@ -19,6 +27,32 @@ Edit = Callable[[str, Any], Any]
 def threads_in(saver: SqliteSaver) -> list[str]:
     """Return the id of every thread in the file, sorted."""
     return [thread for (thread,) in saver.conn.execute("SELECT DISTINCT thread_id FROM checkpoints ORDER BY thread_id")]
+
+
+def copy_thread(saver: SqliteSaver, source: str, target: str) -> None:
+    """Give the thread `target` every checkpoint of `source`, its archive and its person.
+
+    Raises:
+        InvalidInputError: The target has checkpoints.
+    """
+    connection = saver.conn
+    if connection.execute("SELECT 1 FROM checkpoints WHERE thread_id = ? LIMIT 1", (target,)).fetchone():
+        raise InvalidInputError(f"the thread {target!r} is in use: copy to a new one", param="target_thread_id")
+    for table, columns in _TABLES.items():
+        connection.execute(
+            f"INSERT INTO {table} (thread_id, {columns})"  # noqa: S608  ours
+            f" SELECT ?, {columns} FROM {table} WHERE thread_id = ? ORDER BY rowid",
+            (target, source),
+        )
+    heads.copy(connection, source, target)
+    archive.copy_archive(connection, source, target)
+    connection.execute(
+        "INSERT INTO threads (thread_id, user_id, created_at, used_at)"
+        " SELECT CAST(? AS TEXT), user_id, created_at, used_at FROM threads WHERE thread_id = ?"
+        " ON CONFLICT (thread_id) DO UPDATE SET user_id = excluded.user_id, created_at = excluded.created_at,"
+        " used_at = excluded.used_at",
+        (target, source),
+    )
 
 
 def edit_thread(saver: SqliteSaver, thread_id: str, edit: Edit, *, is_dry_run: bool = False) -> int:
