@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, Self
+from uuid import uuid4
 from weakref import finalize
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -26,8 +27,9 @@ from agentgraph._sync import call_on, iterate_on, iterate_sync, portal_loop, run
 from agentgraph.app import AgentGraph
 from agentgraph.errors import ConfigurationError, InvalidInputError
 from agentgraph.events import RunEvent, RunFailed, RunFinished, TextDelta, ToolCallDelta
-from agentgraph.run import RunRequest, RunResult
+from agentgraph.run import OnBusy, OnDisconnect, RunRequest, RunResult
 from agentgraph.scope import Scope
+from agentgraph.streaming.ending import unusual_ending
 from agentgraph.streaming.langchain import readable_calls, unreadable_calls, usage_metadata
 
 __all__ = ["ChatAgentGraph"]
@@ -40,6 +42,8 @@ class ChatAgentGraph(BaseChatModel):
         llm = ChatAgentGraph(tenant="acme", base_url="http://host:8000/v1")  # a server's
 
     Without `thread` each call is one-off: the messages are its history, memory applies, and no conversation is kept.
+    Over HTTP a call that got lost is sent again by itself, under a key of its own, and joins the run it began.
+    `on_busy`, `on_disconnect` and `idempotency_key` may be given with a single call, too.
 
     Attributes:
         tenant: `tenant` or `tenant:session`.
@@ -48,6 +52,8 @@ class ChatAgentGraph(BaseChatModel):
         model_name: `provider/model`; the deployment's default where not given (alias `model`).
         timezone: IANA zone of the speaker.
         include_memories: Whether memories are recalled and written.
+        on_busy: What becomes of a run under way on the thread; `None` for the deployment's choice.
+        on_disconnect: What becomes of a run whose caller is cancelled; `None` for the deployment's choice.
         temperature, max_tokens, stop: Sampling, as everywhere in LangChain.
         model_kwargs: Further sampling parameters, as OpenAI spells them.
         streaming: Stream under `invoke` too, so that callbacks see tokens.
@@ -62,6 +68,8 @@ class ChatAgentGraph(BaseChatModel):
     model_name: str | None = Field(default=None, alias="model")
     timezone: str | None = None
     include_memories: bool = True
+    on_busy: OnBusy | None = None
+    on_disconnect: OnDisconnect | None = None
     temperature: float | None = None
     max_tokens: int | None = None
     stop: list[str] | None = None
@@ -141,7 +149,7 @@ class ChatAgentGraph(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         if self._remote is not None:
-            return run_sync(self._remote._agenerate(messages, stop or self.stop, **kwargs))  # noqa: SLF001
+            return run_sync(self._remote._agenerate(messages, stop or self.stop, **_sent(kwargs)))  # noqa: SLF001
         result = run_sync(self._application().run(self._request(messages, stop, kwargs).streaming(False)))
         return ChatResult(generations=[ChatGeneration(message=_message(result))])
 
@@ -153,7 +161,7 @@ class ChatAgentGraph(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         if self._remote is not None:
-            answer = self._remote._agenerate(messages, stop or self.stop, **kwargs)  # noqa: SLF001
+            answer = self._remote._agenerate(messages, stop or self.stop, **_sent(kwargs))  # noqa: SLF001
             return await call_on(portal_loop(), answer)
         result = await self._application().run(self._request(messages, stop, kwargs).streaming(False))
         return ChatResult(generations=[ChatGeneration(message=_message(result))])
@@ -189,7 +197,7 @@ class ChatAgentGraph(BaseChatModel):
         if (remote := self._remote) is not None:
 
             async def answer() -> AsyncGenerator[ChatGenerationChunk, None]:
-                async for piece in remote._astream(messages, stop or self.stop, **kwargs):  # noqa: SLF001
+                async for piece in remote._astream(messages, stop or self.stop, **_sent(kwargs)):  # noqa: SLF001
                     yield piece
 
             async for piece in iterate_on(portal_loop(), answer):
@@ -214,6 +222,9 @@ class ChatAgentGraph(BaseChatModel):
         tools = options.pop("tools", None) or ()
         tool_choice = options.pop("tool_choice", None)
         include_memories = options.pop("include_memories", self.include_memories)
+        on_busy = options.pop("on_busy", None) or self.on_busy
+        on_disconnect = options.pop("on_disconnect", None) or self.on_disconnect
+        idempotency_key = options.pop("idempotency_key", None)
         parameters = self._parameters() | options
         if stops := stop or self.stop:
             parameters["stop"] = stops
@@ -227,11 +238,16 @@ class ChatAgentGraph(BaseChatModel):
             tools=tools,
             tool_choice=tool_choice,
             include_memories=include_memories,
+            on_busy=on_busy,
+            on_disconnect=on_disconnect,
+            idempotency_key=idempotency_key,
             parameters={name: value for name, value in parameters.items() if name not in _TRACING_ONLY},
         )
 
 
 _TRACING_ONLY: Final = frozenset({"ls_structured_output_format"})
+_SENT_AS: Final = {"idempotency_key": "idempotency-key", "on_busy": "x-on-busy", "on_disconnect": "x-on-disconnect"}
+_RETRIES: Final = 2
 
 
 class _ChunkEncoder:
@@ -281,7 +297,13 @@ def _remote_model(face: ChatAgentGraph) -> BaseChatModel:
     client = DefaultAioHttpClient(timeout=face.timeout)
     finalize(face, _close_soon, client)
 
-    headers = {"x-thread-id": face.thread, "x-user-id": face.user, "x-timezone": face.timezone}
+    headers = {
+        "x-thread-id": face.thread,
+        "x-user-id": face.user,
+        "x-timezone": face.timezone,
+        "x-on-busy": face.on_busy,
+        "x-on-disconnect": face.on_disconnect,
+    }
     return ChatOpenAI(
         base_url=f"{str(face.base_url).rstrip('/')}/{face.tenant}",
         api_key=face.api_key or SecretStr("none"),
@@ -293,10 +315,17 @@ def _remote_model(face: ChatAgentGraph) -> BaseChatModel:
         | ({} if face.include_memories else {"x-include-memories": "false"}),
         http_async_client=client,
         timeout=face.timeout,
-        max_retries=0,  # a repeated POST is a repeated turn
+        max_retries=_RETRIES,
         stream_usage=True,
         streaming=face.streaming,
     )
+
+
+def _sent(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Name a call, so that the client may repeat it, and move to headers what a body has no field for."""
+    options = {"idempotency_key": f"call-{uuid4().hex}", **kwargs}
+    ours = {header: value for name, header in _SENT_AS.items() if (value := options.pop(name, None)) is not None}
+    return options | {"extra_headers": ours | dict(options.get("extra_headers") or {})}
 
 
 def _close_soon(client: Any) -> None:
@@ -346,4 +375,5 @@ def _metadata(ending: RunResult | RunFinished) -> dict[str, Any]:
         "finish_reason": ending.finish_reason,
         "model_provider": "agentgraph",
         "run_id": ending.run_id,
+        **unusual_ending(ending),
     }

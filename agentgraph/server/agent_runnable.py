@@ -28,6 +28,7 @@ from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
 from agentgraph.events import RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta
 from agentgraph.run import RunRequest, RunResult
+from agentgraph.streaming.ending import unusual_ending
 from agentgraph.streaming.langchain import readable_calls, usage_metadata
 
 __all__ = ["CONFIGURABLE", "AgentRunnable", "ChatAnswerRunnable", "ConversationInput", "request_of"]
@@ -38,6 +39,9 @@ CONFIGURABLE: Final[Mapping[str, str]] = {
     "user": "A person within the tenant.",
     "timezone": "IANA zone of the speaker, 'Europe/Paris' say.",
     "model": "`provider/model`; without it the deployment's own.",
+    "on_busy": "What becomes of a run under way on the thread: `enqueue`, `reject`, `interrupt` or `rollback`.",
+    "on_disconnect": "What becomes of the run if the client goes away: `continue` or `cancel`.",
+    "idempotency_key": "Your name for this call: sent again, it joins the run it began.",
     "thread_id": "LangGraph's word for `thread`.",
     "user_id": "Another word for `user`.",
 }
@@ -98,6 +102,7 @@ def request_of(conversation: Any, configurable: Mapping[str, Any]) -> RunRequest
         user=given.get("user") or given.get("user_id"),
         timezone=given.get("timezone"),
         model=given.get("model"),
+        **{name: given[name] for name in ("on_busy", "on_disconnect", "idempotency_key") if name in given},
     )
 
 
@@ -182,7 +187,7 @@ class AgentRunnable(Runnable[Any, AIMessage]):
                             content="",
                             id=_message_id(started),
                             usage_metadata=usage_metadata(event.usage),
-                            response_metadata=_metadata(event.run_id, event.finish_reason),
+                            response_metadata=_metadata(event),
                             chunk_position="last",
                         )
                     case RunFailed():
@@ -222,7 +227,7 @@ def _message(result: RunResult) -> AIMessage:
         id=f"lc-{result.run_id}",
         tool_calls=readable_calls(result.tool_calls),
         usage_metadata=usage_metadata(result.usage),
-        response_metadata=_metadata(result.run_id, result.finish_reason),
+        response_metadata=_metadata(result),
     )
 
 
@@ -230,5 +235,5 @@ def _message_id(started: RunStarted | None) -> str | None:
     return f"lc-{started.run_id}" if started is not None else None
 
 
-def _metadata(run_id: str, finish_reason: str) -> dict[str, Any]:
-    return {"run_id": run_id, "finish_reason": finish_reason}
+def _metadata(ending: RunResult | RunFinished) -> dict[str, Any]:
+    return {"run_id": ending.run_id, "finish_reason": ending.finish_reason, **unusual_ending(ending)}

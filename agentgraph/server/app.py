@@ -57,7 +57,12 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as resources:
             if not agent.is_open:
-                await resources.enter_async_context(agent)
+                try:
+                    await resources.enter_async_context(agent)
+                except OSError as error:
+                    # `/health` says so until the storage can be written; the first request after that opens the agent.
+                    logger.error("the storage cannot be opened: %s", error)  # noqa: TRY400
+                    resources.push_async_callback(agent.aclose)
             warming = asyncio.create_task(_warm_up(agent, readiness)) if warm_up else None
             readiness.is_open = True
             try:

@@ -35,7 +35,7 @@ class Fault:
         code: Stable, for programs.
         param: The field at fault.
         retry: Whether a client that repeats the request unchanged may succeed.
-        retry_after: What the vendor's `Retry-After` said.
+        retry_after: What the vendor's `Retry-After` said, or when a busy thread may be free.
         headers: To be sent along, `Allow` say.
     """
 
@@ -210,7 +210,9 @@ def _of_ours(error: errors.AgentGraphError, request_id: str) -> Fault:
         message=message or error.message,
         kind=kind,
         param=param,
-        retry=error.is_retryable,
+        # Whoever is told that a thread is busy asked not to wait for it: nor shall the client wait by repeating.
+        retry=error.is_retryable and status != 409,
+        retry_after="1" if isinstance(error, errors.ThreadBusyError) else None,
         headers={"WWW-Authenticate": "Bearer"} if status == 401 else None,
     )
 

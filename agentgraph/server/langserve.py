@@ -14,8 +14,10 @@ from starlette.responses import Response
 
 from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
+from agentgraph.run import OnDisconnect
 from agentgraph.server.agent_runnable import CONFIGURABLE, AgentRunnable, ChatAnswerRunnable, request_of
 from agentgraph.server.auth import authorize
+from agentgraph.server.departure import ClientLeftError, unless_left
 from agentgraph.server.errors import fault_of
 from agentgraph.server.gate import error_response, request_id_of
 
@@ -24,7 +26,7 @@ __all__ = ["langserve_router"]
 
 def langserve_router(app: AgentGraph) -> APIRouter:
     """Return the routes below `/agent`. Include them without a prefix: the playgrounds must know their own address."""
-    router = APIRouter(route_class=_Route)
+    router = APIRouter(route_class=_route(app.settings.on_disconnect))
 
     async def checked(config: dict[str, Any], request: Request) -> dict[str, Any]:
         """Refuse what would fail within the run, while there still is a status to say so."""
@@ -47,24 +49,36 @@ def langserve_router(app: AgentGraph) -> APIRouter:
     return router
 
 
-class _Route(APIRoute):
-    """Mends what LangServe makes of bad input and of failures: the first was a 500, the second lost its reason."""
+def _route(on_disconnect: OnDisconnect) -> type[APIRoute]:
+    """Return the class of routes that know what becomes of a run whose client leaves, where it does not say."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+    class Route(APIRoute):
+        """Mends what LangServe makes of bad input and of failures: the first was a 500, the second lost its reason."""
 
-        async def mended(request: Request) -> Response:
-            try:
-                if request.method == "POST":
-                    _check_json(await request.body())
-                response = await handle(request)
-            except Exception as error:  # noqa: BLE001  the outermost place of a request
-                return error_response(request.scope, error)
-            if isinstance(response, EventSourceResponse):
-                response.body_iterator = _with_reasons(response.body_iterator, request_id_of(request.scope))
-            return response
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
 
-        return mended
+            async def mended(request: Request) -> Response:
+                try:
+                    ends_with_client = False
+                    if request.method == "POST":
+                        body = _read_json(await request.body())
+                        ends_with_client = (_on_disconnect(body) or on_disconnect) == "cancel"
+                    if ends_with_client:  # streams look after it themselves, once they are sent
+                        response = await unless_left(handle(request), request.receive)
+                    else:
+                        response = await handle(request)
+                except ClientLeftError:
+                    return Response(status_code=499)
+                except Exception as error:  # noqa: BLE001  the outermost place of a request
+                    return error_response(request.scope, error)
+                if isinstance(response, EventSourceResponse):
+                    response.body_iterator = _with_reasons(response.body_iterator, request_id_of(request.scope))
+                return response
+
+            return mended
+
+    return Route
 
 
 async def _with_reasons(events: Any, request_id: str) -> AsyncIterator[Any]:
@@ -82,26 +96,33 @@ async def _with_reasons(events: Any, request_id: str) -> AsyncIterator[Any]:
         return
 
 
-def _check_json(body: bytes) -> None:
+def _read_json(body: bytes) -> Any:
     try:
         # The same reader that LangServe uses, which catches only some of what it raises.
-        json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError("the body is not valid JSON", code="invalid_json") from error
+
+
+def _configurables(body: Any) -> list[dict[str, Any]]:
+    """Return the `configurable` of a call, or of each of a batch."""
+    given = body.get("config") if isinstance(body, dict) else None
+    configs = given if isinstance(given, list) else [given]
+    each = [config.get("configurable") for config in configs if isinstance(config, dict)]
+    return [configurable for configurable in each if isinstance(configurable, dict)]
+
+
+def _on_disconnect(body: Any) -> Any:
+    """Return what a call asks for in case its client leaves; of a batch, which leaves as one, what the first asks."""
+    return next((chosen for each in _configurables(body) if (chosen := each.get("on_disconnect"))), None)
 
 
 async def _refuse_what_would_be_dropped(request: Request) -> None:
     """Refuse unknown keys of `configurable`, which LangServe drops: a mistyped thread would become a one-off run."""
     body = await request.json()
-    if not isinstance(body, dict):
-        return
-    if isinstance(body.get("inputs"), str):
+    if isinstance(body, dict) and isinstance(body.get("inputs"), str):
         raise InvalidInputError("inputs must be a list; LangServe would take a string's letters", param="inputs")
-    configs = body.get("config")
-    for config in configs if isinstance(configs, list) else [configs]:
-        configurable = config.get("configurable") if isinstance(config, dict) else None
-        if not isinstance(configurable, dict):
-            continue
+    for configurable in _configurables(body):
         # LangChain's own clients add keys of theirs, which begin with underscores or name a checkpoint.
         unknown = [key for key in configurable if key not in CONFIGURABLE and not key.startswith(("__", "checkpoint"))]
         if unknown:

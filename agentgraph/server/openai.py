@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,24 +17,26 @@ from starlette.types import Receive, Scope, Send
 
 from agentgraph.app import AgentGraph
 from agentgraph.errors import AgentGraphError, NotFoundError
-from agentgraph.events import RunEvent, RunFailed, RunStarted
+from agentgraph.events import RunEvent, RunFailed, RunStarted, ToolStarted
 from agentgraph.models.catalogue import parse_model
-from agentgraph.run import RunRequest
+from agentgraph.run import RunResult
 from agentgraph.scope import Scope as RunScope
 from agentgraph.server.auth import authenticate, authorize
+from agentgraph.server.departure import ClientLeftError, until_left
 from agentgraph.server.errors import fault_of, openai_error, openai_error_body
 from agentgraph.server.gate import request_id_of
 from agentgraph.server.limits import body_too_large
 from agentgraph.server.model_list import usable_models
-from agentgraph.server.openai_request import ChatCompletionRequest, read_chat_completion_request
+from agentgraph.server.openai_request import read_chat_completion_request
 from agentgraph.server.schemas import chat_completion_docs
 from agentgraph.streaming.openai import ChatChunks, chat_completion
 
 __all__ = ["openai_router"]
 
-_KEPT: Final = "agentgraph.is_kept"
+_ACTED: Final = "agentgraph.has_acted"
 _DEFAULT_NAMES: Final = ("agentgraph", "default")
 _STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_CLIENT_LEFT: Final = 499  # as nginx logs it; nobody is there to read it
 
 
 def openai_router(app: AgentGraph) -> APIRouter:
@@ -57,10 +59,12 @@ def openai_router(app: AgentGraph) -> APIRouter:
                 try:
                     authenticate(request.headers, settings.api_keys)
                     response = await handle(request)
+                except ClientLeftError:
+                    return Response(status_code=_CLIENT_LEFT)
                 except Exception as error:  # noqa: BLE001  the outermost place of a request
                     fault = fault_of(error, request_id=request_id)
-                    if request.scope.get(_KEPT):
-                        # The thread has the message already: a client that repeats it would say it twice.
+                    if request.scope.get(_ACTED):
+                        # A one-off run leaves nothing to carry on from: repeated, it would act a second time.
                         fault = replace(fault, retry=False)
                     return openai_error(fault, request_id=request_id)
                 response.headers["x-request-id"] = request_id
@@ -83,11 +87,15 @@ def openai_router(app: AgentGraph) -> APIRouter:
             tenant=tenant, headers=request.headers, default_models=frozenset((*_DEFAULT_NAMES, default_model))
         )
         authorize(run_request.scope)
-        request.scope[_KEPT] = run_request.scope.thread_key is not None
         model = run_request.model or default_model
+        events = app.stream(run_request)
+        if (run_request.on_disconnect or settings.on_disconnect) == "cancel":
+            events = until_left(events, request.receive)
+        if run_request.scope.thread_key is None:
+            events = _noting_acts(events, request.scope)
         if asked.stream:
-            return await _streamed(app, asked, run_request, model, request_id_of(request.scope))
-        result = await app.run(run_request)
+            return await _streamed(events, model, request_id_of(request.scope), include_usage=asked.include_usage)
+        result = await _result(events)
         return Response(
             orjson.dumps(chat_completion(result, model=model, created=int(time.time())), default=str),
             media_type="application/json",
@@ -132,20 +140,42 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send the frames as they come."""
         async with aclosing(self._frames) as frames:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for frame in frames:
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            with suppress(ClientLeftError):
+                await self._send_all(frames, send)
+
+    async def _send_all(self, frames: AsyncIterator[bytes], send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for frame in frames:
+            await send({"type": "http.response.body", "body": frame, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _noting_acts(events: AsyncGenerator[RunEvent, None], scope: Scope) -> AsyncGenerator[RunEvent, None]:
+    """Pass a run's events on, and note with the request that a tool of the server's began."""
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, ToolStarted):
+                scope[_ACTED] = True
+            yield event
+
+
+async def _result(events: AsyncGenerator[RunEvent, None]) -> RunResult:
+    told: list[RunEvent] = []
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, RunFailed):
+                raise event.error
+            told.append(event)
+    return RunResult.from_events(told)
 
 
 async def _streamed(
-    app: AgentGraph, asked: ChatCompletionRequest, run_request: RunRequest, model: str, request_id: str
+    events: AsyncGenerator[RunEvent, None], model: str, request_id: str, *, include_usage: bool
 ) -> Response:
     """Answer once there is something to say, so that what fails before is an error with a status."""
-    events = app.stream(run_request)
     try:
         run_id = await _run_id(events)
-        chunks = ChatChunks(run_id, model=model, created=int(time.time()), include_usage=asked.include_usage)
+        chunks = ChatChunks(run_id, model=model, created=int(time.time()), include_usage=include_usage)
         first = await _first_frame(events, chunks)
     except BaseException:
         await events.aclose()

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers
 
 from agentgraph.errors import InvalidInputError
-from agentgraph.run import RunRequest
+from agentgraph.plain import checked
+from agentgraph.run import OnBusy, OnDisconnect, RunRequest
 
 __all__ = ["ChatCompletionRequest", "read_chat_completion_request"]
 
@@ -31,6 +32,9 @@ _HINTS: Final = {
     "thread_id": "send it as the header 'x-thread-id' or within 'metadata'",
     "user_id": "send it as the header 'x-user-id' or within 'metadata'",
     "timezone": "send it as the header 'x-timezone' or within 'metadata'",
+    "on_busy": "send it as the header 'x-on-busy' or within 'metadata'",
+    "on_disconnect": "send it as the header 'x-on-disconnect' or within 'metadata'",
+    "idempotency_key": "send it as the header 'Idempotency-Key'",
 }
 # Handed to the model as they are, where set.
 _PARAMETERS: Final = (
@@ -58,6 +62,8 @@ _OUR_METADATA: Final = {
     "user_id": "x-user-id",
     "timezone": "x-timezone",
     "include_memories": "x-include-memories",
+    "on_busy": "x-on-busy",
+    "on_disconnect": "x-on-disconnect",
 }
 _FETCHABLE: Final = ("http://", "https://", "data:")
 
@@ -220,7 +226,7 @@ class StreamOptions(_Wire):
 class ChatCompletionRequest(_Wire):
     """The request's body."""
 
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(description="At least one; none where `resume` is given.")
     model: str | None = Field(
         default=None, description="`provider/model`; absent, `agentgraph` or `default` for the deployment's own."
     )
@@ -244,7 +250,13 @@ class ChatCompletionRequest(_Wire):
     n: int | None = None
     user: str | None = None
     metadata: dict[str, str] | None = Field(
-        default=None, description="`thread_id`, `user_id`, `timezone` and `include_memories` are read; headers win."
+        default=None,
+        description="`thread_id`, `user_id`, `timezone`, `include_memories`, `on_busy` and `on_disconnect` are read; "
+        "headers win.",
+    )
+    resume: Any = Field(
+        default=None,
+        description="Not OpenAI's: the answer to what the thread waits for, a value or one for each interrupt by id.",
     )
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
@@ -282,6 +294,11 @@ class ChatCompletionRequest(_Wire):
             user=ours["user_id"],
             thread=ours["thread_id"],
             timezone=ours["timezone"],
+            on_busy=cast("OnBusy | None", ours["on_busy"] or None),  # checked there
+            on_disconnect=cast("OnDisconnect | None", ours["on_disconnect"] or None),
+            idempotency_key=headers.get("idempotency-key"),
+            is_retry=_is_retry(headers),
+            resume=None if self.resume is None else checked(self.resume, param="resume"),
             include_memories=_truth("include_memories", ours["include_memories"], default=True),
             model=None if not self.model or self.model in default_models else self.model,
             tools=[tool.model_dump(exclude_none=True) for tool in self.tools or ()],
@@ -291,6 +308,10 @@ class ChatCompletionRequest(_Wire):
         )
 
     def _refuse_what_cannot_be_honoured(self) -> None:
+        if not self.messages and self.resume is None:
+            raise InvalidInputError("messages holds nothing to answer: add a user message", param="messages")
+        if self.messages and self.resume is not None:
+            raise InvalidInputError("resume goes without messages: leave 'messages' empty", param="resume")
         if self.n not in {None, 1}:
             raise InvalidInputError(f"n is {self.n}; a run gives one answer, so only 1 is possible", param="n")
         if self.stream_options is not None and not self.stream:
@@ -464,6 +485,12 @@ def _assistant(content: str | list[str | dict[str, Any]], calls: Sequence[ToolCa
         else:
             bad.append({**given, "error": "the arguments are not a JSON object"})
     return AIMessage(content, tool_calls=good, invalid_tool_calls=bad)
+
+
+def _is_retry(headers: Headers) -> bool:
+    """Say whether the client sends this again: the official ones count, and name the request in no other way."""
+    count = headers.get("x-stainless-retry-count", "")
+    return count.isdecimal() and int(count[:9]) > 0
 
 
 def _truth(name: str, value: str | None, *, default: bool) -> bool:

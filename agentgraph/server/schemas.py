@@ -13,6 +13,9 @@ _HEADERS = {
     "x-user-id": "A person within the tenant, whose own memories are used too.",
     "x-timezone": "IANA zone of the speaker, 'Europe/Paris' say: decides what 'yesterday' means.",
     "x-include-memories": "`false` neither recalls nor writes memories.",
+    "x-on-busy": "What becomes of a run under way on the thread: `enqueue`, `reject`, `interrupt` or `rollback`.",
+    "x-on-disconnect": "What becomes of the run if the client goes away: `continue` or `cancel`.",
+    "idempotency-key": "Your name for this request: sent again, it joins the run it began.",
     "x-request-id": "Sent back, and written to the server's log.",
 }
 

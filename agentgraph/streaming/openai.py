@@ -2,6 +2,10 @@
 
 Only what concerns the caller is told: calls of server tools never show, nor does anything of memory.
 
+OpenAI's schema has no word for two of our endings; `agentgraph`, an object of ours beside `choices`, has. A run that
+was ended before its time is `{"status": "cancelled"}`, with `finish_reason: "length"`, the one word for an answer cut
+short. One that waits for an answer is `{"status": "requires_action", "interrupts": [{"id", "value"}]}`, with `"stop"`.
+
 Source: https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -15,6 +19,7 @@ import orjson
 
 from agentgraph.events import AnswerCompleted, RunEvent, RunFinished, TextDelta, ToolCallDelta, Usage
 from agentgraph.run import RunResult
+from agentgraph.streaming.ending import unusual_ending
 
 __all__ = ["DONE", "ChatChunks", "chat_completion", "completion_id"]
 
@@ -39,7 +44,7 @@ def chat_completion(result: RunResult, *, model: str, created: int) -> dict[str,
         "index": 0,
         "message": message,
         "logprobs": metadata.get("logprobs"),
-        "finish_reason": result.finish_reason,
+        "finish_reason": _finish_reason(result),
     }
     return {
         "id": completion_id(result.run_id),
@@ -49,6 +54,7 @@ def chat_completion(result: RunResult, *, model: str, created: int) -> dict[str,
         "choices": [choice],
         "usage": _usage(result.usage),
         "system_fingerprint": metadata.get("system_fingerprint"),
+        **_ours(result),
     }
 
 
@@ -129,7 +135,10 @@ class ChatChunks:
                 function = _tool_call(call)["function"]
                 frames += self._first_piece(self._call_count, call["id"], function["name"], function["arguments"])
                 self._call_count += 1
-        frames += self._choice(b"{}", orjson.dumps(event.finish_reason), first=not self._started)
+        last = self._choice(b"{}", orjson.dumps(_finish_reason(event)), first=not self._started)
+        if ours := _ours(event):
+            last = last.removesuffix(b"}\n\n") + b"," + orjson.dumps(ours, default=str)[1:] + b"\n\n"
+        frames += last
         if self._include_usage:
             frames += self._head + b'],"usage":' + orjson.dumps(_usage(event.usage)) + b"}\n\n"
         return frames + DONE
@@ -151,6 +160,16 @@ class ChatChunks:
         if not first:
             return frame
         return self._choice(b'{"role":"assistant","content":"","refusal":null}', b"null", first=False) + frame
+
+
+def _finish_reason(ending: RunResult | RunFinished) -> str:
+    return "length" if ending.is_cancelled else ending.finish_reason
+
+
+def _ours(ending: RunResult | RunFinished) -> dict[str, Any]:
+    """Return what is added where OpenAI's schema does not tell how a run ended."""
+    unusual = unusual_ending(ending)
+    return {"agentgraph": unusual} if unusual else {}
 
 
 def _tool_call(call: Mapping[str, Any]) -> dict[str, Any]:

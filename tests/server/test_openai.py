@@ -164,7 +164,7 @@ def test_the_caller_speaks_after_the_system_messages(serve: Serve) -> None:
 
 
 def test_client_tool_calls_go_out_and_results_come_back_one_off(serve: Serve) -> None:
-    served = serve([calls(("c1", "book", {"seat": "aisle", "row": BIG})), "Booked."])
+    served = serve([calls(("c1", "book", {"seat": "aisle", "row": 12})), "Booked."])
     client = served.openai()
     messages: list[Any] = [{"role": "user", "content": "Book me."}]
     tools: Any = [BOOK]
@@ -174,14 +174,19 @@ def test_client_tool_calls_go_out_and_results_come_back_one_off(serve: Serve) ->
     assert first.message.tool_calls is not None
     call: Any = first.message.tool_calls[0]
     assert (call.id, call.type, call.function.name) == ("c1", "function", "book")
-    assert json.loads(call.function.arguments) == {"seat": "aisle", "row": BIG}
+    assert json.loads(call.function.arguments) == {"seat": "aisle", "row": 12}
     assert list(json.loads(call.function.arguments)) == ["seat", "row"]
     messages += [first.message, {"role": "tool", "tool_call_id": "c1", "content": "12C"}]
     second = client.chat.completions.create(model="default", messages=messages, tools=tools).choices[0]
     assert second.message.content == "Booked."
     asked = served.model.calls[1]["messages"]
-    assert asked[-2].tool_calls[0]["args"] == {"seat": "aisle", "row": BIG}
+    assert asked[-2].tool_calls[0]["args"] == {"seat": "aisle", "row": 12}
     assert asked[-1].tool_call_id == "c1"
+
+
+def test_numbers_of_any_size_go_out(serve: Serve) -> None:
+    answer = serve([calls(("c1", "book", {"row": BIG}))]).chat(tools=[BOOK]).json()["choices"][0]["message"]
+    assert json.loads(answer["tool_calls"][0]["function"]["arguments"]) == {"row": BIG}
 
 
 @pytest.mark.parametrize("resend_everything", [True, False])
@@ -358,39 +363,47 @@ def test_after_a_failure_the_thread_goes_on_with_what_was_said(serve: Serve, str
     headers = {"x-thread-id": "t1"}
     failed = served.chat(messages=[{"role": "user", "content": "I am Ana."}], headers=headers, stream=stream)
     assert failed.status_code == 504
-    # The thread has it already: a client that repeated it by itself would say it twice.
-    assert failed.headers["x-should-retry"] == "false"
+    assert failed.headers["x-should-retry"] == "true"
     served.chat(messages=[{"role": "user", "content": "Who am I?"}], headers=headers, stream=stream)
-    assert "I am Ana." in [str(m.text) for m in served.model.calls[-1]["messages"]]
+    assert served.model.calls[-1]["messages"][-1].text.endswith("I am Ana.\n\nWho am I?")
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_model_that_hangs_is_given_up_and_the_thread_goes_on(serve: Serve, stream: bool) -> None:
     class Hangs(ScriptedChatModel):
         async def _agenerate(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
-            if len(messages) == 1:
+            if messages[-1].text.endswith("Hang"):
                 await asyncio.sleep(30)
             return await super()._agenerate(messages, *args, **kwargs)
 
         async def _astream(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
-            if len(messages) == 1:
+            if messages[-1].text.endswith("Hang"):
                 await asyncio.sleep(30)
             async for piece in super()._astream(messages, *args, **kwargs):
                 yield piece
 
     served = serve(Hangs(script=["Still here."]), model_timeout_s=0.3, model_retries=0, enable_memory=False)
     headers = {"x-thread-id": "t1"}
-    failed = served.chat(headers=headers, stream=stream)
+    failed = served.chat(messages=[{"role": "user", "content": "Hang"}], headers=headers, stream=stream)
     assert (failed.status_code, failed.json()["error"]["code"]) == (504, "provider_timeout")
     assert served.chat(headers=headers).json()["choices"][0]["message"]["content"] == "Still here."
 
 
-def test_the_official_client_does_not_repeat_what_a_thread_keeps(serve: Serve) -> None:
-    served = serve([ModelAPIError("down"), "Never asked for."], model_retries=0, enable_memory=False)
+def test_a_turn_the_official_client_tries_again_is_said_once(serve: Serve) -> None:
+    served = serve([ModelAPIError("down"), "Hello."], model_retries=0, enable_memory=False)
     client = served.openai(max_retries=2, default_headers={"x-thread-id": "t1"})
-    with pytest.raises(openai.InternalServerError):
-        client.chat.completions.create(model="default", messages=[{"role": "user", "content": "Hi"}])
-    assert len(served.model.calls) == 1
+    answer = client.chat.completions.create(model="default", messages=[{"role": "user", "content": "Hi"}])
+    assert answer.choices[0].message.content == "Hello."
+    assert len(served.model.calls) == 2
+    assert [str(m.text) for m in asyncio.run(served.app.history(tenant="acme", thread="t1"))] == ["Hi", "Hello."]
+
+
+def test_a_one_off_run_that_acted_is_not_tried_again_by_the_client(serve: Serve) -> None:
+    acted = [calls(("s1", "add", {"a": 2, "b": 3})), ModelAPIError("down")]
+    served = serve([*acted, *acted, "Five."], tools=[add], model_retries=0)
+    for stream in (False, True):
+        failed = served.chat(stream=stream)
+        assert (failed.status_code, failed.headers["x-should-retry"]) == (502, "false")
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
@@ -437,6 +450,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"metadata": {"thread_id": "../x"}}, "thread"),
     ({"metadata": {"include_memories": "perhaps"}}, "include_memories"),
     ({"metadata": {"n": 1}}, "metadata"),
+    ({"metadata": {"on_busy": "queue"}}, "on_busy"),
+    ({"metadata": {"on_disconnect": "maybe"}}, "on_disconnect"),
+    ({"resume": True}, "resume"),
+    ({"messages": [], "resume": True}, "resume"),
+    ({"idempotency_key": "k"}, "idempotency_key"),
 ]
 
 
@@ -489,7 +507,7 @@ def test_ids_that_are_none_are_refused(serve: Serve, tenant: str) -> None:
     ):
         assert answer.status_code == 400, answer.text
         assert answer.json()["error"]["param"] in {"tenant", "session"}
-    assert not any(served.storage_dir.iterdir()) if served.storage_dir.exists() else True
+    assert not [path for path in served.storage_dir.iterdir() if not path.name.startswith(".")]
 
 
 def test_a_session_and_a_thread_do_not_go_together(serve: Serve) -> None:
