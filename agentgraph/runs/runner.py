@@ -638,7 +638,7 @@ class Runner:
     async def _prune(self, thread_id: str) -> None:
         """Drop the checkpoints of turns too old to travel back to; the next time does what this one cannot."""
         try:
-            async with self._turnstile.enter(thread_id), self.held(thread_id) as held:
+            async with self.held(thread_id) as held:
                 await self.outbox.prune_thread(thread_id, self.settings.checkpoint_retention, fence=held.fence)
         except AgentGraphError as error:
             logger.warning("the thread %s was not pruned: %s", thread_id, error.message)
@@ -662,7 +662,7 @@ class Runner:
         Raises:
             ThreadBusyError: Another process does not let go of it.
         """
-        async with self._turnstile.enter(thread_id), self.held(thread_id) as held:
+        async with self.held(thread_id) as held:
             config: RunnableConfig = {"configurable": {"thread_id": thread_id, FENCE: held.fence}}
             if checkpoint is not None:
                 config["configurable"]["checkpoint_id"] = checkpoint
@@ -681,17 +681,21 @@ class Runner:
         """Hold a thread without a run, for a moment."""
         pause = _FIRST_LOOK_S
         deadline = time.monotonic() + 2 * self.database.lease_ttl_s
-        while (held := await self.journal.hold(thread_id)) is None:
+        while True:
+            # Let go of between two looks: a run that was accepted with its lease has yet to come through here.
+            async with self._turnstile.enter(thread_id):
+                if (held := await self.journal.hold(thread_id)) is not None:
+                    self.database.open_lease(held)
+                    try:
+                        yield held
+                    finally:
+                        self.database.close_lease(held)
+                        await self.journal.let_go(held)
+                    return
             if time.monotonic() > deadline:
                 raise ThreadBusyError(f"a run is under way on the thread {thread_id!r}; try again later")
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LAST_LOOK_S)
-        self.database.open_lease(held)
-        try:
-            yield held
-        finally:
-            self.database.close_lease(held)
-            await self.journal.let_go(held)
 
 
 def _config(scope: Scope) -> RunnableConfig:
