@@ -50,7 +50,7 @@ class AgentState(TypedDict, total=False):
             in the checkpoint's own transaction.
     """
 
-    messages: Annotated[list[BaseMessage], DeltaChannel(fold_messages, snapshot_frequency=10)]
+    messages: Annotated[list[BaseMessage], DeltaChannel(fold_messages, snapshot_frequency=20)]
     summary: str
     summaries: list[Summary]
     archived: Annotated[list[Archived], EphemeralValue]

@@ -149,7 +149,8 @@ class Threads:
         """
         key = _key(tenant, thread)
         state = await self._state(key, checkpoint)
-        return await ThreadHistory(self._runner().database).whole(key, state.values)
+        messages = await ThreadHistory(self._runner().database).whole(key, state.values)
+        return [message.model_copy() for message in messages]  # what is stored is nobody's to change
 
     @on_its_loop
     async def checkpoints(
@@ -303,6 +304,6 @@ def _info(state: StateSnapshot, head: str | None) -> CheckpointInfo:
         is_head=checkpoint_id == head,
         next=state.next,
         interrupts=tuple({"id": interrupt.id, "value": interrupt.value} for interrupt in state.interrupts),
-        messages=tuple(state.values.get("messages", ())),
+        messages=tuple(message.model_copy() for message in state.values.get("messages", ())),
         summary=state.values.get("summary", ""),
     )

@@ -25,6 +25,7 @@ T = TypeVar("T")
 Sync = Literal["full", "normal"]
 
 BUSY_TIMEOUT_MS: Final = 10_000
+_JOURNAL_BYTES: Final = 4_096_000
 _MOST_PER_COMMIT: Final = 256
 _OS_CODES: Final = {
     errno.ENOSPC: sqlite3.SQLITE_FULL,
@@ -57,6 +58,7 @@ class SqliteFile:
         schema: str,
         pool: ThreadPoolExecutor,
         sync: Sync = "full",
+        page_size: int | None = None,
         prepare: Callable[[sqlite3.Connection], None] | None = None,
     ) -> None:
         """Open (and create, with its directory) the file at `path`.
@@ -66,6 +68,7 @@ class SqliteFile:
             schema: SQL that is safe to run at every opening (`CREATE ... IF NOT EXISTS`).
             pool: Where the work runs; owned by the caller.
             sync: `full` survives a power cut; `normal` may lose the last commits then, never corrupt the file.
+            page_size: Bytes in a page of a new file; SQLite's own choice by default. The journal may grow to 4 MB.
             prepare: Further set-up on the writing connection.
 
         Raises:
@@ -85,6 +88,9 @@ class SqliteFile:
                 connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
                 undo.callback(connection.close)
                 connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+                if page_size is not None:
+                    connection.execute(f"PRAGMA page_size={page_size}")
+                    connection.execute(f"PRAGMA wal_autocheckpoint={_JOURNAL_BYTES // page_size}")
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute(f"PRAGMA synchronous={sync.upper()}")
                 connection.execute("PRAGMA foreign_keys=ON")

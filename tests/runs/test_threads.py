@@ -1,4 +1,4 @@
-"""Threads through the public face: order, branches, time travel, approval, cancelling, deleting, and a second process."""
+"""Threads through the public face: order, branches, time travel, approval, cancelling, deleting, two processes."""
 
 import asyncio
 from collections.abc import Sequence
@@ -315,7 +315,9 @@ async def test_a_person_approves_edits_or_rejects(open_app, own_saver: bool) -> 
         call("pay", "c3", amount=9),
         "Ok.",
     ]
-    app, model = await open_app(script, tools=[promising(pay, needs_approval=True)], enable_memory=False, **options)
+    app, model = await open_app(
+        [*script, "Ok."], tools=[promising(pay, needs_approval=True)], enable_memory=False, **options
+    )
     asked = await app.run("Pay 5.", **WHERE)
     assert asked.status == "requires_action"
     (question,) = asked.interrupts
@@ -343,7 +345,7 @@ async def test_a_new_message_instead_of_an_answer_closes_the_question(open_app) 
         """Pay."""
         raise AssertionError("nobody allowed it")
 
-    app, model = await open_app(
+    app, _ = await open_app(
         [call("pay", amount=5), "As you like."], tools=[promising(pay, needs_approval=True)], enable_memory=False
     )
     await app.run("Pay 5.", **WHERE)
@@ -411,7 +413,7 @@ async def test_a_step_budget_ends_with_an_answer(open_app) -> None:
 
 async def _until(condition: Any) -> None:
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  whatever the condition, nobody tells of it
             await asyncio.sleep(0.005)
 
 

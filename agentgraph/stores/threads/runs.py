@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS runs (
     process TEXT NOT NULL,
     alive_until DOUBLE PRECISION NOT NULL,
     digest TEXT NOT NULL,
-    idempotency_key TEXT UNIQUE,
+    idempotency_key TEXT,
     request BLOB,
     attempts BIGINT NOT NULL DEFAULT 0,
     stop TEXT,
@@ -70,7 +70,7 @@ CREATE TABLE IF NOT EXISTS runs (
     ended_at TEXT
 );
 CREATE UNIQUE INDEX IF NOT EXISTS runs_in_order ON runs (thread_id, position);
-CREATE INDEX IF NOT EXISTS runs_by_message ON runs (thread_id, last_message_id);
+CREATE UNIQUE INDEX IF NOT EXISTS runs_by_key ON runs (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS runs_open ON runs (process) WHERE status IN ('queued', 'running');
 """
 
@@ -269,7 +269,8 @@ def end(
 ) -> None:
     """Note how a run ended, and drop what was asked: the thread holds it, and a retry brings it along."""
     connection.execute(
-        "UPDATE runs SET status = ?, ended_at = ?, parent_checkpoint_id = ?, checkpoint_id = ?, last_message_id = ?, result = ?, error = ?,"
+        "UPDATE runs SET status = ?, ended_at = ?, parent_checkpoint_id = ?, checkpoint_id = ?, last_message_id = ?,"
+        " result = ?, error = ?,"
         " request = NULL"
         " WHERE run_id = ?",
         (
