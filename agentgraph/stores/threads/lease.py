@@ -152,7 +152,7 @@ def listed(connection: Connection, *, user: str | None, limit: int, offset: int)
     """Return `(thread_id, user, runs accepted, created_at, used_at)` of threads, the last used first."""
     return connection.execute(
         "SELECT thread_id, user_id, positions, created_at, used_at FROM threads"
-        " WHERE deleted = 0 AND created_at <> '' AND (? IS NULL OR user_id = ?)"
+        " WHERE deleted = 0 AND created_at <> '' AND (CAST(? AS TEXT) IS NULL OR user_id = ?)"
         " ORDER BY used_at DESC, thread_id LIMIT ? OFFSET ?",
         (user, user, limit, offset),
     ).fetchall()

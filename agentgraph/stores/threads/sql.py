@@ -1,7 +1,8 @@
 """The SQL that SQLite and PostgreSQL share, and the little in which they differ.
 
-Statements take `?` for parameters, `ON CONFLICT` for upserts, and no `rowid`, `AUTOINCREMENT` or `INSERT OR …`. Types
-are `TEXT`, `BIGINT`, `DOUBLE PRECISION` and `BLOB`; truth is 0 or 1.
+Statements take `?` for parameters, `ON CONFLICT` for upserts, and no `rowid` or `INSERT OR …`. Types are `TEXT`,
+`BIGINT`, `DOUBLE PRECISION` and `BLOB`; truth is 0 or 1. A parameter of which PostgreSQL cannot tell the type is cast.
+Keys that number themselves are spelt as SQLite spells them.
 """
 
 from __future__ import annotations
@@ -40,4 +41,5 @@ class Connection(Protocol):
 
 def postgres(sql: str) -> str:
     """Spell a statement of ours for PostgreSQL."""
-    return sql.replace("%", "%%").replace("?", "%s").replace("BLOB", "BYTEA")
+    sql = sql.replace("%", "%%").replace("?", "%s").replace("BLOB", "BYTEA")
+    return sql.replace("INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
