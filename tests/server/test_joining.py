@@ -14,11 +14,11 @@ from langchain_core.exceptions import ModelAPIError
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
-from langgraph.types import interrupt
 from langserve import RemoteRunnable
 
 from agentgraph import ChatAgentGraph
 from agentgraph.testing import ScriptedChatModel
+from agentgraph.tools.promises import promising
 from tests.server.conftest import Serve, Served
 
 pytestmark = pytest.mark.integration
@@ -260,30 +260,33 @@ def leave(http: httpx.Client, path: str, body: Any, headers: dict[str, str], whe
 
 
 @tool
-def ask_leave(what: str) -> str:
-    """Do something a person has to allow."""
-    return f"{what}: {interrupt({'question': f'May I {what}?'})}"
+def pay(amount: int) -> str:
+    """Pay, which a person has to allow."""
+    return f"paid {amount}"
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_run_that_waits_says_for_what_and_is_answered(serve: Serve, stream: bool) -> None:
-    call = AIMessage("", tool_calls=[{"id": "s1", "name": "ask_leave", "args": {"what": "leave"}}])
-    served = serve([call, "Done."], tools=[ask_leave], enable_memory=False)
+    call = AIMessage("", tool_calls=[{"id": "s1", "name": "pay", "args": {"amount": 5}}])
+    served = serve([call, "Done."], tools=[promising(pay, needs_approval=True)], enable_memory=False)
     client = served.openai(default_headers=ON_T1)
+    ending: Any
     if stream:
         *_, ending = client.chat.completions.create(model="default", messages=HI, stream=True)
     else:
         ending = client.chat.completions.create(model="default", messages=HI)
     assert ending.choices[0].finish_reason == "stop"
-    assert ending.model_extra is not None
     told = ending.model_extra["agentgraph"]
     assert told["status"] == "requires_action"
     (waiting,) = told["interrupts"]
-    assert waiting["value"] == {"question": "May I leave?"}
-    answer = client.chat.completions.create(model="default", messages=[], extra_body={"resume": {waiting["id"]: "yes"}})
+    assert [asked["arguments"] for asked in waiting["value"]["calls"]] == [{"amount": 5}]
+    wrong = served.chat(messages=[], resume="perhaps", headers=ON_T1)
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "resume")
+    resume = {"resume": {"decision": "approve"}}
+    answer = client.chat.completions.create(model="default", messages=[], extra_body=resume)
     assert answer.choices[0].message.content == "Done."
-    assert served.model.calls[1]["messages"][-1].text == "leave: yes"
-    late = served.chat(messages=[], resume="yes", headers=ON_T1)
+    assert served.model.calls[1]["messages"][-1].text == "paid 5"
+    late = served.chat(messages=[], headers=ON_T1, **resume)
     assert (late.status_code, late.json()["error"]["code"]) == (400, "not_waiting")
 
 
