@@ -43,13 +43,17 @@ from agentgraph.models.load import ModelPool, Progress, default_model_name
 from agentgraph.run import RunRequest, RunResult
 from agentgraph.runs.runner import Runner
 from agentgraph.runs.runs import Runs
+from agentgraph.runs.session_keeper import OnSessionEnd, SessionKeeper
+from agentgraph.runs.sessions import Sessions
 from agentgraph.runs.threads import Threads
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
 from agentgraph.stores.checkpoints import TenantCheckpoints
 from agentgraph.stores.threads.database import ThreadDatabase
+from agentgraph.stores.threads.steady_clock import GivenClock, SteadyClock
 from agentgraph.temporal import resolve
 from agentgraph.threads.journal import RunJournal
+from agentgraph.threads.session_gate import SessionGate
 from agentgraph.tools.memory import memory_tools
 
 if TYPE_CHECKING:
@@ -84,6 +88,8 @@ class AgentGraph:
         checkpointer: A LangGraph checkpointer for threads, instead of the one under `storage_dir`.
         clock: Tells the present moment, aware; a demo or a test moves it.
         progress: Told how far a model download has come.
+        on_session_end: Called with a tenant and the data of a session of its that has ended, before the data goes; a
+            function or a coroutine function. See docs/sessions.md.
         options: Any field of `Settings`, by name.
 
     Raises:
@@ -102,6 +108,7 @@ class AgentGraph:
         checkpointer: BaseCheckpointSaver[Any] | None = None,
         clock: Callable[[], datetime] = _utc_now,
         progress: Progress | None = None,
+        on_session_end: OnSessionEnd | None = None,
         **options: Any,
     ) -> None:
         if isinstance(memory_model, str):
@@ -118,11 +125,13 @@ class AgentGraph:
         self._checkpointer = checkpointer
         self._clock = clock
         self._progress = progress
+        self._on_session_end = on_session_end
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._opening: asyncio.Lock | None = None
         self._resources: AsyncExitStack | None = None
         self._runner: Runner
+        self._session_keeper: SessionKeeper
 
     # What was configured, readable on the object
 
@@ -288,6 +297,11 @@ class AgentGraph:
         return Runs(self._ready, lambda: self._runner)
 
     @cached_property
+    def sessions(self) -> Sessions:
+        """Every tenant's open sessions: what they keep, and a way to end them; from any loop or thread."""
+        return Sessions(self._ready, lambda: self._session_keeper)
+
+    @cached_property
     def memories(self) -> Memories:
         """Every tenant's memories, to list, search, write, correct and remove by hand; from any loop or thread."""
         return Memories(self._ready, self._kept)
@@ -434,6 +448,12 @@ class AgentGraph:
                 model_timeout_s=settings.model_timeout_s,
             )
             resources.push_async_callback(worker.aclose)
+        gate = SessionGate(
+            SteadyClock() if self._clock is _utc_now else GivenClock(self._clock),
+            clock=self._clock,
+            ttl_s=settings.session_ttl_hours * 3600,
+            max_mb=settings.session_memory_max_mb,
+        )
         graph = build_graph(
             settings,
             tools=self._tools,
@@ -450,7 +470,7 @@ class AgentGraph:
             one_off=graph.compile(store=self._memories, name="agentgraph"),
             remembers=self._memories is not None,
             database=database,
-            journal=RunJournal(database, retry_window_s=settings.retry_window_s),
+            journal=RunJournal(database, retry_window_s=settings.retry_window_s, sessions=gate),
             outbox=outbox,
             files_itself=checkpointer is outbox,
             worker=worker,
@@ -460,6 +480,11 @@ class AgentGraph:
             runner.spawn(_collect_debts(outbox, worker))
         watch = asyncio.get_running_loop().create_task(runner.watch())
         resources.push_async_callback(_stop, watch)
+        keeper = SessionKeeper(runner, gate, store=self._memories, on_end=self._on_session_end)
+        runner.sessions = self._session_keeper = keeper
+        resources.push_async_callback(keeper.aclose)
+        sweep = asyncio.get_running_loop().create_task(keeper.watch())
+        resources.push_async_callback(_stop, sweep)
         runner.spawn(_recover(runner))
         if self._memories is not None:
             runner.spawn(asyncio.to_thread(_warm_up, embeddings))

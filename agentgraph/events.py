@@ -111,6 +111,7 @@ class AnswerCompleted:
         finish_reason: As OpenAI spells it.
         usage: Of this call; zeros where the vendor told none.
         history_tokens: About how long the thread's live window is; past a limit it is summarised.
+        history_messages: How many messages it holds; past a limit a session's is summarised.
         response_metadata: The vendor's own, unchanged.
     """
 
@@ -120,6 +121,7 @@ class AnswerCompleted:
     finish_reason: FinishReason
     usage: Usage
     history_tokens: int = 0
+    history_messages: int = 0
     response_metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

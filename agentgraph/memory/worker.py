@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, cast
+from weakref import WeakValueDictionary
 
 from langchain_core.language_models import BaseChatModel
 from langgraph.store.base import BaseStore
@@ -74,6 +75,8 @@ class MemoryWorker:
         self._open_model = open_model
         self._model_timeout_s = model_timeout_s
         self._unread: dict[Namespace, dict[int, Owed]] = {}  # what the model has still to read, by outbox number
+        self._learning: dict[Namespace, asyncio.Task[None]] = {}
+        self._writing_in: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._unwritten: Counter[Namespace] = Counter()
         self._progress = asyncio.Event()
         self._writing = Rounds(
@@ -108,6 +111,17 @@ class MemoryWorker:
                 return True
         return False
 
+    async def drop(self, namespace: Namespace) -> None:
+        """Write nothing more of what `namespace` is owed; it has been struck off in the outbox.
+
+        What is just being written is finished when this returns, what is being read is not.
+        """
+        async with self._alone_in(namespace[0]):
+            self._unread.pop(namespace, None)
+            if (learning := self._learning.get(namespace)) is not None:
+                learning.cancel()
+                await asyncio.wait([learning])
+
     async def settled(self) -> None:
         """Wait until nothing that was notified is owed any more."""
         while self._writing.is_busy or self._reading.is_busy:
@@ -122,7 +136,16 @@ class MemoryWorker:
     async def _write(self, tenant: str) -> bool:
         """Write the episodes of everything a tenant owes; what has facts to be extracted stays owed until they are."""
         awaited = {namespace: n for namespace, n in self._unwritten.items() if namespace[0] == tenant}
-        while rows := await self._unwritten_rows(tenant):
+        while await self._write_some(tenant):
+            pass
+        self._tell(awaited)
+        return True
+
+    async def _write_some(self, tenant: str) -> bool:
+        async with self._alone_in(tenant):
+            rows = await self._unwritten_rows(tenant)
+            if not rows:
+                return False
             unread = await write_episodes(self._store, rows.values(), wants_facts=self._open_model is not None)
             await self._outbox.settle(tenant, [number for number, message in rows.items() if message not in unread])
             for number, message in rows.items():
@@ -130,8 +153,13 @@ class MemoryWorker:
                     leaf = tuple(message["namespace"])
                     self._unread.setdefault(leaf, {})[number] = message
                     self._reading.start(leaf)
-        self._tell(awaited)
         return True
+
+    def _alone_in(self, tenant: str) -> asyncio.Lock:
+        lock = self._writing_in.get(tenant)
+        if lock is None:
+            lock = self._writing_in[tenant] = asyncio.Lock()
+        return lock
 
     async def _unwritten_rows(self, tenant: str) -> dict[int, Owed]:
         waiting = {number for leaf, unread in self._unread.items() if leaf[0] == tenant for number in unread}
@@ -140,23 +168,38 @@ class MemoryWorker:
 
     async def _read(self, leaf: Namespace) -> bool:
         """Have the model read the oldest message that waits in a leaf; say whether it went well."""
-        assert self._open_model is not None  # noqa: S101  nothing is unread without one
+        if leaf not in self._unread:  # dropped while it waited
+            return True
         number, message = next(iter(self._unread[leaf].items()))
+        learning = self._learning[leaf] = asyncio.get_running_loop().create_task(self._learn(message))
         try:
-            async with asyncio.timeout(self._model_timeout_s):
-                await learn(self._store, await self._open_model(), message)
+            await learning
+        except asyncio.CancelledError:
+            if leaf in self._unread:
+                raise
+            return True
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  whatever a model can do wrong: noted, and bounded
+            if leaf not in self._unread:
+                return True
             if await put_off(self._store, message, error):
                 return False
+        finally:
+            del self._learning[leaf]
         await self._outbox.settle(leaf[0], [number])
-        del self._unread[leaf][number]
-        if self._unread[leaf]:
+        waiting = self._unread.get(leaf, {})
+        waiting.pop(number, None)
+        if waiting:
             self._reading.start(leaf)
         else:
-            del self._unread[leaf]
+            self._unread.pop(leaf, None)
         return True
+
+    async def _learn(self, message: Owed) -> None:
+        assert self._open_model is not None  # noqa: S101  nothing is unread without one
+        async with asyncio.timeout(self._model_timeout_s):
+            await learn(self._store, await self._open_model(), message)
 
     def _tell(self, written: Mapping[Namespace, int]) -> None:
         for namespace, notified in written.items():

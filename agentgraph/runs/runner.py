@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 from uuid import uuid4
 
 from langchain_core.exceptions import ModelTimeoutError
@@ -55,13 +55,15 @@ from agentgraph.stores.threads import archive, outbox
 from agentgraph.stores.threads.database import Saver, ThreadDatabase
 from agentgraph.stores.threads.lease import Lease
 from agentgraph.stores.threads.runs import Row, Stop
-from agentgraph.threads.journal import Begun, RunJournal
+from agentgraph.threads.journal import Accepted, Begun, RunJournal
 from agentgraph.threads.reading import ThreadHistory
 from agentgraph.threads.request import with_message_ids
+from agentgraph.threads.session_gate import SessionOverError
+from agentgraph.threads.truncate import Strategy
 from agentgraph.threads.turnstile import Turnstile
 from agentgraph.tools.ledger import ToolLedger
 
-__all__ = ["Graph", "Runner"]
+__all__ = ["Ends", "Graph", "Runner"]
 
 logger = logging.getLogger(__name__)
 # Somebody who says a thing and asks about it at once, on another thread, waits this long at the most for it to be kept.
@@ -70,6 +72,16 @@ _FIRST_LOOK_S: Final = 0.01  # at a thread another process holds; then ever more
 _LAST_LOOK_S: Final = 0.25
 _STOPS_EVERY_S: Final = 0.25
 _PRUNED_EVERY: Final = 25  # turns of a thread
+
+
+class Ends(Protocol):
+    """What sees to sessions."""
+
+    async def over(self, thread_id: str) -> None:
+        """End a session that is over, or wait until whoever ends it is done."""
+
+    async def trim(self, scope: Scope, context: RunContext) -> None:
+        """Bring a session back within what it may keep."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +103,7 @@ class Runner:
         files_itself: Whether the checkpointer files what a turn owes and archives; a caller's own does not.
         worker: Writes what is owed; `None` where the graph does so itself.
         reembedding: Sees to vectors of another embedding model; `None` where there is no store of memories.
+        sessions: Ends sessions and keeps them within their limits.
     """
 
     settings: Settings
@@ -107,9 +120,11 @@ class Runner:
     files_itself: bool
     worker: MemoryWorker | None
     reembedding: Reembedding | None
+    sessions: Ends | None = None
     _turnstile: Turnstile = field(default_factory=Turnstile)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _summarising: set[str] = field(default_factory=set)
+    _overlong: dict[str, bool] = field(default_factory=dict)  # threads to be looked at, and whether they are too long
     _under_way: dict[str, set[asyncio.Event]] = field(default_factory=dict)
     _handles: dict[str, RunHandle] = field(default_factory=dict)
     _carried: dict[str, tuple[str, Lease | None]] = field(default_factory=dict)  # run → tenant and lease
@@ -254,9 +269,7 @@ class Runner:
         """Note the run; what comes after that is nobody's to wait for."""
         try:
             context = await self._context(request, handle.run_id)  # what cannot work is refused before it is accepted
-            accepted = await self.journal.accept(
-                request, handle.run_id, on_busy=request.on_busy or self.settings.on_busy
-            )
+            accepted = await self._accepted(request, handle.run_id)
         except Exception as error:  # noqa: BLE001  handed to the caller as the run's last event
             handle.tell(RunFailed(run_id=handle.run_id, error=_translated(error)))
             return handle
@@ -272,6 +285,16 @@ class Runner:
         self._handles[row.run_id] = handle
         self.spawn(self._carry(row, request, context, handle, accepted.begun))
         return handle
+
+    async def _accepted(self, request: RunRequest, run_id: str) -> Accepted:
+        """Note the run; a session that is over is ended first, and then another begins under its id."""
+        while True:
+            try:
+                return await self.journal.accept(request, run_id, on_busy=request.on_busy or self.settings.on_busy)
+            except SessionOverError:
+                if self.sessions is None:
+                    raise
+                await self.sessions.over(request.scope.required_thread_key)
 
     async def _carry(
         self, row: Row, request: RunRequest, context: RunContext, handle: RunHandle, begun: Begun | None
@@ -337,7 +360,7 @@ class Runner:
             undone = RunCancelledError("the run was undone on account of a later one", code="rolled_back")
             handle.tell(RunFailed(run_id=row.run_id, error=undone))
             return
-        self._follow_up(request.scope, context, outcome.history_tokens)
+        self._follow_up(request.scope, context, outcome.history_tokens, outcome.history_messages)
         if row.position % _PRUNED_EVERY == 0 and self.files_itself and self.settings.checkpoint_retention:
             self.spawn(self._prune(row.thread_id))
         handle.tell(outcome.ending)
@@ -358,6 +381,7 @@ class Runner:
             result=None if outcome.ending is None else result_record(outcome.ending),
             parent=outcome.parent,
             last_message_id=outcome.last_message_id,
+            live_messages=outcome.history_messages or None,
             also=also,
         )
 
@@ -600,19 +624,60 @@ class Runner:
         if self.worker is not None:
             self.worker.notify(scope.tenant, scope.write_namespace)
 
-    def _follow_up(self, scope: Scope, context: RunContext, history_tokens: int) -> None:
+    def _follow_up(self, scope: Scope, context: RunContext, history_tokens: int, history_messages: int = 0) -> None:
         """Start what is due after the answer."""
         if context.include_memories:
             self._notify(scope)
             if self.reembedding is not None:
                 self.reembedding.look_after(leaf[0] for leaf in self._readable(scope))
         key = scope.thread_key
-        if key and history_tokens > self.settings.live_window_tokens and key not in self._summarising:
-            self._summarising.add(key)
-            self.spawn(self._shorten(scope, context)).add_done_callback(lambda _: self._summarising.discard(key))
+        if key is None:
+            return
+        is_long = history_tokens > self.settings.live_window_tokens
+        if scope.session is not None:
+            is_long = is_long or history_messages > self._session_window
+        if is_long or (scope.session is not None and self.sessions is not None):
+            # What grows while it is being shortened is looked at once more.
+            self._overlong[key] = self._overlong.get(key, False) or is_long
+            if key not in self._summarising:
+                self._summarising.add(key)
+                self.spawn(self._bound(key, scope, context)).add_done_callback(lambda _: self._summarising.discard(key))
 
-    async def _shorten(self, scope: Scope, context: RunContext) -> None:
-        """Move a thread's older part out of its window. The model is called before the thread is held."""
+    @property
+    def _session_window(self) -> int:
+        return min(self.settings.session_summarize_after, self.settings.session_max_messages)
+
+    async def _bound(self, key: str, scope: Scope, context: RunContext) -> None:
+        """Keep a thread within its limits."""
+        try:
+            while (is_long := self._overlong.pop(key, None)) is not None:
+                if is_long:
+                    await self.shorten(scope, context)
+                if scope.session is not None and self.sessions is not None:
+                    await self.sessions.trim(scope, context)
+        except AgentGraphError as error:  # the next turn tries again
+            logger.warning("a thread of %r could not be shortened: %s", scope.tenant, error.message)
+
+    async def shorten(
+        self,
+        scope: Scope,
+        context: RunContext,
+        *,
+        strategy: Strategy | None = None,
+        live_window_tokens: int | None = None,
+        max_messages: int | None = None,
+    ) -> None:
+        """Move a thread's older part out of its window. The model is called before the thread is held.
+
+        Args:
+            scope: Names the thread.
+            context: As the nodes get it.
+            strategy: How; `None` as is set, and so with the rest.
+            live_window_tokens: How long the window may be.
+            max_messages: How many messages it may hold.
+        """
+        if max_messages is None and scope.session is not None:
+            max_messages = self._session_window
         thread_id = scope.thread_key
         assert thread_id is not None  # noqa: S101
         with self._counted(scope.tenant):
@@ -620,9 +685,9 @@ class Runner:
             update = await summarize(
                 cast("AgentState", before),
                 Runtime(context=context),
-                strategy=self.settings.truncation_strategy,
-                live_window_tokens=self.settings.live_window_tokens,
-                max_messages=self.settings.session_summarize_after if scope.session is not None else None,
+                strategy=strategy or self.settings.truncation_strategy,
+                live_window_tokens=live_window_tokens or self.settings.live_window_tokens,
+                max_messages=max_messages,
                 timeout_s=self.settings.model_timeout_s,
             )
 

@@ -42,6 +42,7 @@ class Outcome:
         ending: The run's last event; `None` for a run that was undone.
         last_message_id: The thread's last message, where it is known without looking.
         history_tokens: About how long the live window is.
+        history_messages: How many messages it holds; 0 where that is not known.
         parent: The checkpoint it went on from.
     """
 
@@ -49,6 +50,7 @@ class Outcome:
     ending: RunFinished | None
     last_message_id: str | None = None
     history_tokens: int = 0
+    history_messages: int = 0
     parent: str | None = None
 
 
@@ -268,6 +270,7 @@ class ThreadRun:
             ending=replace(ending, interrupts=asked),
             last_message_id=None if asked or runs_server_tools else last.message_id,
             history_tokens=last.history_tokens,
+            history_messages=last.history_messages,
         )
 
     async def _stopped(self) -> Outcome:

@@ -19,6 +19,7 @@ from agentgraph.stores.threads.lease import Lease
 from agentgraph.stores.threads.processes import uptime
 from agentgraph.stores.threads.runs import Row, Status, Stop
 from agentgraph.threads.request import digest_of, dumps, loads
+from agentgraph.threads.session_gate import SessionGate
 
 __all__ = ["Accepted", "Begun", "RunJournal"]
 
@@ -68,28 +69,37 @@ class RunJournal:
     Args:
         database: Where.
         retry_window_s: Within how many seconds a repetition without a key joins the run it repeats.
+        sessions: Lets runs into sessions; `None` where there are none.
     """
 
-    def __init__(self, database: ThreadDatabase, *, retry_window_s: float = 600.0) -> None:
+    def __init__(
+        self, database: ThreadDatabase, *, retry_window_s: float = 600.0, sessions: SessionGate | None = None
+    ) -> None:
         self._database = database
         self._process = database.process
         self._ttl_s = database.lease_ttl_s
         self._retry_window_s = retry_window_s
+        self._sessions = sessions
 
     async def accept(self, request: RunRequest, run_id: str, *, on_busy: OnBusy) -> Accepted:
         """Note a run, once it is on disk, or find the one this request repeats.
 
         Raises:
             ThreadBusyError: A run is under way, and `on_busy` is `reject`.
-            InvalidInputError: The idempotency key was used for another request.
+            InvalidInputError: The idempotency key was used for another request, or no session takes this one.
+            SessionOverError: The session has to be ended first.
         """
         thread_id = request.scope.thread_key
         assert thread_id is not None  # noqa: S101  one-off runs are not noted
         digest, written = digest_of(request), dumps(request, self._database.serde)
         now = datetime.now(UTC)
+        if self._sessions is not None:
+            self._sessions.admit(request, len(written), self._database.serde)
 
         def accept(saver: Saver) -> Accepted:
             connection = saver.conn
+            if self._sessions is not None:
+                self._sessions.use(connection, request)
             repeated = self._repeated(connection, request, thread_id, digest, now)
             if repeated is not None:
                 if not _may_be_tried_again(repeated, runs.newest(connection, thread_id)):
@@ -164,6 +174,7 @@ class RunJournal:
         error: Mapping[str, Any] | None = None,
         parent: str | None = None,
         last_message_id: str | None = None,
+        live_messages: int | None = None,
         also: Callable[[Saver], object] | None = None,
     ) -> None:
         """Commit what a run has still to write, note how it ended, and let go of its thread: in one transaction.
@@ -176,6 +187,7 @@ class RunJournal:
             error: Why it failed.
             parent: The checkpoint it went on from: not always where the thread stood.
             last_message_id: The last message of the thread now, where it is known.
+            live_messages: How many messages its live window holds now, where that is known.
             also: Written in the same transaction.
 
         Raises:
@@ -199,6 +211,8 @@ class RunJournal:
                 result=result,
                 error=error,
             )
+            if self._sessions is not None:
+                self._sessions.left(connection, row.thread_id, live=live_messages)
             lease.release(connection, held)
 
         await self._database.commit(row.thread_id, held.fence, end)

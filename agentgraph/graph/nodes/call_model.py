@@ -62,8 +62,7 @@ async def call_model(
         unreadable.is_retryable = False
         raise unreadable from error
     answer = storable(answer.model_copy(update={"id": f"msg-{uuid4().hex}", "name": None}))
-    history_tokens = tokens_in([*state.get("messages", []), answer])
-    tell(runtime, _completed(answer, history_tokens))
+    tell(runtime, _completed(answer, [*state.get("messages", []), answer]))
     return {"messages": [answer], "turns": turns}
 
 
@@ -125,7 +124,7 @@ async def _streamed(
     )
 
 
-def _completed(answer: AIMessage, history_tokens: int) -> AnswerCompleted:
+def _completed(answer: AIMessage, history: Sequence[BaseMessage]) -> AnswerCompleted:
     metadata = answer.response_metadata
     told = str(metadata.get("finish_reason") or metadata.get("stop_reason") or "").lower()
     usage = answer.usage_metadata
@@ -140,6 +139,7 @@ def _completed(answer: AIMessage, history_tokens: int) -> AnswerCompleted:
         usage=Usage(
             input_tokens=usage["input_tokens"] if usage else 0, output_tokens=usage["output_tokens"] if usage else 0
         ),
-        history_tokens=history_tokens,
+        history_tokens=tokens_in(history),
+        history_messages=len(history),
         response_metadata=metadata,
     )

@@ -16,7 +16,16 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from agentgraph.stores.threads.sql import Connection
 
-__all__ = ["SCHEMA", "Archived", "archived", "copy_archive", "delete_archive", "file_archived"]
+__all__ = [
+    "SCHEMA",
+    "Archived",
+    "archived",
+    "bytes_in",
+    "copy_archive",
+    "delete_archive",
+    "file_archived",
+    "keep_newest",
+]
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS archive (
@@ -40,6 +49,15 @@ WITH RECURSIVE walk (message_id, previous, depth) AS (
 SELECT archive.message_id, archive.previous, archive.type, archive.message
 FROM walk JOIN archive ON archive.thread_id = ? AND archive.message_id = walk.message_id
 ORDER BY walk.depth
+"""
+_SIZES: Final = """
+WITH RECURSIVE walk (message_id, previous, size, depth) AS (
+    SELECT message_id, previous, LENGTH(message), 1 FROM archive WHERE thread_id = ? AND message_id = ?
+    UNION ALL
+    SELECT older.message_id, older.previous, LENGTH(older.message), walk.depth + 1
+    FROM walk JOIN archive older ON older.thread_id = ? AND older.message_id = walk.previous
+)
+SELECT message_id, size FROM walk ORDER BY depth
 """
 _STRIDE: Final = 500  # rows a statement fetches: a page costs a page, and the whole of a long thread no huge result
 
@@ -99,6 +117,40 @@ def archived(
 def delete_archive(connection: Connection, thread_id: str) -> int:
     """Delete a thread's archive and return how many messages it held."""
     return connection.execute("DELETE FROM archive WHERE thread_id = ?", (thread_id,)).rowcount
+
+
+def keep_newest(
+    connection: Connection, thread_id: str, tail: str | None, *, most: int, max_bytes: int | None = None
+) -> int:
+    """Drop all but the newest messages one branch has archived, other branches' too, and return how many went.
+
+    Args:
+        connection: Inside a transaction.
+        thread_id: The thread.
+        tail: The branch's newest archived message.
+        most: How many stay.
+        max_bytes: How many bytes stay; `None` for any number.
+    """
+    kept: set[str] = set()
+    room = max_bytes
+    for message_id, size in connection.execute(_SIZES, (thread_id, tail, thread_id)).fetchall()[:most]:
+        if room is not None:
+            room -= size
+            if room < 0:
+                break
+        kept.add(message_id)
+    rows = connection.execute("SELECT message_id FROM archive WHERE thread_id = ?", (thread_id,)).fetchall()
+    gone = [(thread_id, message_id) for (message_id,) in rows if message_id not in kept]
+    connection.executemany("DELETE FROM archive WHERE thread_id = ? AND message_id = ?", gone)
+    return len(gone)
+
+
+def bytes_in(connection: Connection, thread_id: str) -> int:
+    """Return how many bytes a thread's archived messages take."""
+    (size,) = connection.execute(
+        "SELECT COALESCE(SUM(LENGTH(message)), 0) FROM archive WHERE thread_id = ?", (thread_id,)
+    ).fetchone()
+    return int(size)
 
 
 def copy_archive(connection: Connection, source: str, destination: str) -> None:

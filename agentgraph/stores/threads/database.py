@@ -21,7 +21,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from agentgraph.errors import LeaseLostError
 from agentgraph.scope import tenant_directory, tenant_of_thread_key
 from agentgraph.stores.sqlite import SqliteFile, Sync, empty_journal
-from agentgraph.stores.threads import archive, heads, lease, outbox, runs, tool_calls
+from agentgraph.stores.threads import archive, heads, lease, outbox, runs, sessions, steady_clock, tool_calls
 from agentgraph.stores.threads.lease import Lease
 from agentgraph.stores.threads.processes import Process, uptime
 
@@ -30,7 +30,9 @@ __all__ = ["Job", "Saver", "ThreadDatabase"]
 T = TypeVar("T")
 
 _FILE: Final = "threads.db"
-_SCHEMA: Final = "".join(module.SCHEMA for module in (outbox, lease, heads, runs, tool_calls, archive))
+_SCHEMA: Final = "".join(
+    module.SCHEMA for module in (outbox, lease, heads, runs, tool_calls, archive, steady_clock, sessions)
+)
 
 
 class Saver(SqliteSaver):
@@ -200,12 +202,22 @@ class ThreadDatabase:
     def tenants_where(self, query: str) -> list[str]:
         """Return the tenants a query selects, each from its own file. Blocking."""
         tenants: set[str] = set()
-        for path in sorted(self._storage_dir.glob(f"*/{_FILE}")):
-            address = f"{path.resolve().as_uri()}?mode=ro"
-            # A file that cannot be read says so when its tenant is next used.
-            with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True)) as connection:
-                tenants.update(tenant for (tenant,) in connection.execute(query))
+        for path in self.files():
+            found = self.peek(path, lambda connection: connection.execute(query).fetchall())
+            tenants.update(tenant for (tenant,) in found or ())
         return sorted(tenants)
+
+    def files(self) -> list[Path]:
+        """Return every tenant's file. Blocking."""
+        return sorted(self._storage_dir.glob(f"*/{_FILE}"))
+
+    def peek(self, path: Path, look: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Look into a tenant's file without opening it for use; `None` where it cannot be read. Blocking."""
+        address = f"{path.resolve().as_uri()}?mode=ro"
+        # A file that cannot be read says so when its tenant is next used.
+        with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True)) as connection:
+            return look(connection)
+        return None
 
     async def scrub(self, tenant: str) -> None:
         """Leave nothing on disk of what was deleted or overwritten.
@@ -279,4 +291,5 @@ _drops: Sequence[Callable[[sqlite3.Connection, str], object]] = (
     runs.delete,
     tool_calls.delete_tool_calls,
     archive.delete_archive,
+    sessions.clear,
 )
