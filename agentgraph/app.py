@@ -485,7 +485,7 @@ class AgentGraph:
         resources.push_async_callback(keeper.aclose)
         sweep = asyncio.get_running_loop().create_task(keeper.watch())
         resources.push_async_callback(_stop, sweep)
-        runner.spawn(_recover(runner))
+        runner.spawn(runner.recover_all())
         if self._memories is not None:
             runner.spawn(asyncio.to_thread(_warm_up, embeddings))
         return runner
@@ -522,12 +522,6 @@ class AgentGraph:
         self._closed = True
         await self._runner.finished()
         await resources.aclose()
-
-
-async def _recover(runner: Runner) -> None:
-    """Carry on what earlier processes left unfinished."""
-    for tenant in await asyncio.to_thread(runner.journal.tenants_with_open_runs):
-        await runner.recover(tenant)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -67,10 +67,11 @@ __all__ = ["Ends", "Graph", "Runner"]
 
 logger = logging.getLogger(__name__)
 # Somebody who says a thing and asks about it at once, on another thread, waits this long at the most for it to be kept.
-_LONGEST_WAIT_FOR_MEMORY_S: Final = 0.25
+_LONGEST_WAIT_FOR_MEMORY_S: Final = 2.0  # an embedder that is being loaded takes about one
 _FIRST_LOOK_S: Final = 0.01  # at a thread another process holds; then ever more slowly, up to
 _LAST_LOOK_S: Final = 0.25
 _STOPS_EVERY_S: Final = 0.25
+_RECOVERED_EVERY_S: Final = 30.0
 _PRUNED_EVERY: Final = 25  # turns of a thread
 
 
@@ -450,6 +451,14 @@ class Runner:
         await asyncio.gather(*(in_order(thread_id) for thread_id in {row.thread_id for row in abandoned}))
         return len(abandoned)
 
+    async def recover_all(self) -> None:
+        """Carry on what processes left unfinished that are dead by now, or too late."""
+        for tenant in await asyncio.to_thread(self.journal.tenants_with_open_runs):
+            try:
+                await self.recover(tenant)
+            except AgentGraphError as error:  # another tenant's file is no reason to leave the rest
+                logger.warning("the runs of %r could not be recovered: %s", tenant, error.message)
+
     async def _followed(self, row: Row, handle: RunHandle) -> None:
         """Tell of a run that another process carries, or that ended before."""
         pause = _FIRST_LOOK_S
@@ -463,6 +472,8 @@ class Runner:
                 for event in events_of(current, model=self._default_model()):
                     handle.tell(event)
                 break
+            if self.journal.is_abandoned(current):
+                await self.recover(_tenant(row))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LAST_LOOK_S)
         self._handles.pop(row.run_id, None)
@@ -477,11 +488,14 @@ class Runner:
             self._carried.pop(row.run_id, None)
 
     async def watch(self) -> None:
-        """Speak for the runs under way and look for what is asked of them, until cancelled."""
-        spoken = time.monotonic()
+        """Speak for the runs under way, look for what is asked of them and for runs left behind, until cancelled."""
+        spoken = looked = time.monotonic()
         while True:
-            await asyncio.sleep(_STOPS_EVERY_S)
+            await asyncio.sleep(min(_STOPS_EVERY_S, self.database.lease_ttl_s / 4))
             now = time.monotonic()
+            if now - looked > _RECOVERED_EVERY_S:
+                looked = now
+                self.spawn(self.recover_all())
             tenants: dict[str, list[str]] = {}
             for run_id, (tenant, _) in self._carried.items():
                 tenants.setdefault(tenant, []).append(run_id)

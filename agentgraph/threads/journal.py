@@ -157,7 +157,7 @@ class RunJournal:
 
         def adopt(saver: Saver) -> Begun | None:
             current = runs.get(saver.conn, row.run_id)
-            if current is None or not self._is_abandoned(current):
+            if current is None or not self.is_abandoned(current):
                 return None
             found = self._begun(saver.conn, row.run_id)
             return found if isinstance(found, Begun) else None
@@ -324,7 +324,7 @@ class RunJournal:
             return None
         ahead = runs.ahead_of(connection, row.thread_id, row.position)
         if ahead:
-            return ahead[0] if self._is_abandoned(ahead[0]) else None
+            return ahead[0] if self.is_abandoned(ahead[0]) else None
         held = lease.acquire(
             connection,
             row.thread_id,
@@ -348,7 +348,8 @@ class RunJournal:
             is_carried_on=row.attempts > 0,
         )
 
-    def _is_abandoned(self, row: Row) -> bool:
+    def is_abandoned(self, row: Row) -> bool:
+        """Say whether nobody carries an open run any more."""
         return row.is_abandoned(now=uptime(), ttl_s=self._ttl_s, is_alive=self._process.is_alive)
 
     def _glance(self, thread_id: str, look: Callable[[Saver], T]) -> T:

@@ -419,3 +419,17 @@ async def _until(condition: Any) -> None:
 
 def _has_said_something(app: Any) -> bool:
     return any(isinstance(event, TextDelta) for handle in app._runner._handles.values() for event in handle.events)
+
+
+async def test_who_waits_for_a_run_whose_process_died_carries_it_on(open_app) -> None:
+    one, _ = await open_app(echo, enable_memory=False)
+    two, _ = await open_app(echo, enable_memory=False)
+    one._runner.chat_model = Slow(asyncio.Event())
+    running = asyncio.ensure_future(one.run("one", stream=True, **WHERE))
+    await _until(lambda: _has_said_something(one))
+    (run_id,) = one._runner._handles
+    one._runner.database.process.close()  # as far as others can see, its process is dead
+    assert (await two.runs.join(run_id, tenant="acme")).text == "re: one"
+    one._runner.chat_model._gate.set()
+    assert (await running).text == "re: one"  # it came too late, and tells what happened
+    assert texts(await two.history(**WHERE)) == ["one", "re: one"]
