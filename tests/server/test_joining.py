@@ -117,6 +117,23 @@ def test_a_one_off_run_that_failed_is_run_again(serve: Serve) -> None:
         assert text_of(served.chat(headers=key | RETRY)) == "Hello."
 
 
+def test_a_failed_turn_that_is_sent_again_does_not_act_again(serve: Serve) -> None:
+    paid: list[int] = []
+
+    @tool
+    def pay(amount: int) -> str:
+        """Pay."""
+        paid.append(amount)
+        return "paid"
+
+    call = AIMessage("", tool_calls=[{"id": "s1", "name": "pay", "args": {"amount": 5}}])
+    served = serve([call, ModelAPIError("down"), "Done."], tools=[pay], model_retries=0, enable_memory=False)
+    client = served.openai(max_retries=2, default_headers=ON_T1)
+    assert client.chat.completions.create(model="default", messages=HI).choices[0].message.content == "Done."
+    assert paid == [5]
+    assert history(served) == ["Hi", "", "paid", "Done."]
+
+
 def test_the_same_words_said_anew_are_another_turn(serve: Serve) -> None:
     served = serve(["One.", "Two.", "Three."], enable_memory=False)
     for key, answer in (("a", "One."), ("b", "Two.")):
