@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
-from agentgraph.events import RunEvent, RunFailed, RunFinished, RunStarted
+from agentgraph.events import RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta
 from agentgraph.run import RunResult
 from agentgraph.stores.threads.runs import Stop
 
@@ -65,6 +65,21 @@ class RunHandle:
         if isinstance(ending, RunFailed):
             raise ending.error
         return RunResult.from_events(self.events)
+
+    def condensed(self) -> RunHandle:
+        """Return a handle on an ended run that keeps its answer in one piece, and no more."""
+        kept = RunHandle(self.run_id, self.tenant)
+        text = "".join(event.text for event in self.events if isinstance(event, TextDelta))
+        for event in self.events:
+            match event:
+                case TextDelta() if text:
+                    kept.tell(TextDelta(text=text))
+                    text = ""
+                case RunStarted() | ToolCallDelta() | RunFinished() | RunFailed():
+                    kept.tell(event)
+                case _:
+                    pass
+        return kept
 
     def ask_to_stop(self, how: Stop) -> None:
         """End the run before its time. What was asked first stands."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from agentgraph.errors import InvalidInputError
@@ -51,11 +52,18 @@ class RecentRuns:
             )
         return found[2]
 
-    def add(self, request: RunRequest, handle: RunHandle) -> None:
-        """Remember a run."""
+    def add(self, request: RunRequest, handle: RunHandle) -> Callable[[], None]:
+        """Remember a run; call what is returned when it has ended, so that no more of it is kept than its answer."""
         digest = digest_of(request)
-        self._runs[request.scope.tenant, request.idempotency_key or digest] = (time.monotonic(), digest, handle)
+        place = (request.scope.tenant, request.idempotency_key or digest)
+        self._runs[place] = (time.monotonic(), digest, handle)
         while self._runs and (
             len(self._runs) > _MOST or time.monotonic() - next(iter(self._runs.values()))[0] > self._window_s
         ):
             self._runs.popitem(last=False)
+
+        def ended() -> None:
+            if (found := self._runs.get(place)) is not None and found[2] is handle:
+                self._runs[place] = (found[0], digest, handle.condensed())
+
+        return ended

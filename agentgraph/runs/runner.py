@@ -164,8 +164,8 @@ class Runner:
             except InvalidInputError as error:
                 handle.tell(RunFailed(run_id=handle.run_id, error=error))
                 return handle
-            self._recent.add(request, handle)
-            self.spawn(self._one_off(with_message_ids(request), handle))
+            ended = self._recent.add(request, handle)
+            self.spawn(self._one_off(with_message_ids(request), handle)).add_done_callback(lambda _: ended())
             return handle
         return await asyncio.shield(self.spawn(self._accept(with_message_ids(request), handle)))
 
@@ -368,7 +368,8 @@ class Runner:
 
     async def _note(self, row: Row, request: RunRequest, context: RunContext, held: Lease, outcome: Outcome) -> None:
         also: Callable[[Saver], object] | None = None
-        if not self.files_itself and outcome.status != "undone":
+        # A run that was cancelled may never have come to the checkpoint that files what it owes.
+        if outcome.status == "cancelled" or (not self.files_itself and outcome.status != "undone"):
             newest = next((m for m in reversed(request.messages) if isinstance(m, HumanMessage)), None)
             owed = owed_by(newest, context) if self.worker is not None else []
 

@@ -433,3 +433,43 @@ async def test_who_waits_for_a_run_whose_process_died_carries_it_on(open_app) ->
     one._runner.chat_model._gate.set()
     assert (await running).text == "re: one"  # it came too late, and tells what happened
     assert texts(await two.history(**WHERE)) == ["one", "re: one"]
+
+
+async def test_what_was_said_in_a_cancelled_run_is_remembered(open_app) -> None:
+    app, _ = await open_app(echo)
+    app._runner.chat_model = Slow(asyncio.Event())
+    running = asyncio.ensure_future(app.run("My dog is called Rex.", stream=True, **WHERE))
+    await _until(lambda: _has_said_something(app))
+    (run_id,) = app._runner._handles
+    await app.cancel(run_id, tenant="acme")
+    await running
+    await app.settled()
+    assert [memory.text for memory in await app.memories.list(tenant="acme")] == ["My dog is called Rex."]
+
+
+async def test_a_question_outlives_the_application_that_asked_it(open_app) -> None:
+    paid: list[int] = []
+
+    @tool
+    def pay(amount: int) -> str:
+        """Pay."""
+        paid.append(amount)
+        return f"paid {amount}"
+
+    options: dict[str, Any] = {"tools": [promising(pay, needs_approval=True)], "enable_memory": False}
+    one, _ = await open_app([call("pay", amount=5)], **options)
+    await one.run("Pay 5.", **WHERE)
+    await one.aclose()
+    two, _ = await open_app(["Paid."], **options)
+    assert (await two.threads.checkpoint(**WHERE)).interrupts
+    assert (await two.resume({"decision": "approve"}, **WHERE)).text == "Paid."
+    assert paid == [5]
+
+
+async def test_a_joined_one_off_run_is_told_whole(open_app) -> None:
+    app, _ = await open_app(echo, enable_memory=False)
+    await app.run("one two three", tenant="acme", idempotency_key="k", stream=True)
+    await asyncio.sleep(0)
+    events = [event async for event in app.stream("one two three", tenant="acme", idempotency_key="k")]
+    assert [type(event).__name__ for event in events] == ["RunStarted", "TextDelta", "RunFinished"]
+    assert events[1].text == "re: one two three"
