@@ -379,3 +379,122 @@ async def test_a_message_that_no_session_can_keep_is_refused(open_app: OpenApp) 
     assert model.calls == []
     assert await app.sessions.list("acme") == []
     await app.run("x" * 15_000, tenant=ALICE)
+
+
+# Limits
+
+
+async def rows_in(app: AgentGraph, table: str) -> int:
+    return await app._runner.database.read(
+        "acme",
+        lambda saver: saver.conn.execute(
+            f"SELECT COUNT(*) FROM {table} WHERE thread_id LIKE 'acme/session/%'"
+        ).fetchone()[0],
+    )
+
+
+async def talk(app: AgentGraph, turns: int, text: str = "This is turn {}.") -> None:
+    for turn in range(turns):
+        await app.run(text.format(turn), tenant=ALICE)
+        await app.settled()
+
+
+async def test_a_session_is_summarised_after_so_many_messages(open_app: OpenApp) -> None:
+    app, model = await open_app(answers, session_summarize_after=6)
+    await talk(app, 3)
+    assert len(model.calls) == 3
+    await talk(app, 1)
+    assert len(model.calls) == 5  # the fourth turn, and a summary
+    state = await app.graph.aget_state({"configurable": {"thread_id": "acme/session/+15551234567"}})
+    assert len(state.values["messages"]) <= 3
+    assert len(await app.history(tenant=ALICE)) == 8
+
+
+async def test_a_session_keeps_so_many_messages_word_for_word(open_app: OpenApp) -> None:
+    app, _ = await open_app(answers, session_summarize_after=4, session_max_messages=8)
+    await talk(app, 12)
+    said = [message.content for message in await app.history(tenant=ALICE) if message.type == "human"]
+    assert said == ["This is turn 8.", "This is turn 9.", "This is turn 10.", "This is turn 11."]
+    assert (await app.sessions.get(ALICE)).messages == 8
+    state = await app.graph.aget_state({"configurable": {"thread_id": "acme/session/+15551234567"}})
+    assert state.values["summaries"]  # what went was summarised before
+    await app.run("This is turn 0.", tenant="acme", thread="t")
+    assert len(await app.history(tenant="acme", thread="t")) == 2
+
+
+async def test_messages_are_bounded_even_where_no_summary_can_be_had(open_app: OpenApp) -> None:
+    def refuses(messages: Any, tools: Any) -> Any:
+        return "Very well." if messages[-1].content.startswith("This is turn") else ""
+
+    app, _ = await open_app(refuses, session_summarize_after=4, session_max_messages=8)
+    await talk(app, 12)
+    history = await app.history(tenant=ALICE)
+    assert len(history) <= 8
+    assert history[-2].content == "This is turn 11."
+
+
+@pytest.mark.parametrize("limit_mb", [0.02, 0.06])
+async def test_a_session_keeps_no_more_bytes_than_it_may(open_app: OpenApp, limit_mb: float) -> None:
+    app, _ = await open_app(answers, session_memory_max_mb=limit_mb, session_max_messages=1000, mem_max_tokens=100)
+    for turn in range(20):
+        await app.run(f"Turn {turn} is about subject {turn}: " + f"word{turn} " * 300, tenant=ALICE)
+        await app.settled()
+        await app._runner.finished()
+    # What memory learned after the last run counts from the next.
+    scope_bytes = (await app.sessions.get(ALICE)).size_bytes
+    assert scope_bytes <= limit_mb * 1_000_000 + 10_000
+    history = await app.history(tenant=ALICE)
+    assert history[-2].content.startswith("Turn 19 ")
+    assert len(history) < 40
+    await app.run("Does it still work?", tenant=ALICE)
+
+
+async def test_the_newest_turn_stays_however_large(open_app: OpenApp) -> None:
+    app, _ = await open_app(lambda messages, tools: "long " * 10_000, session_memory_max_mb=0.02)
+    await talk(app, 2)
+    history = await app.history(tenant=ALICE)
+    assert [message.content[:15] for message in history] == ["This is turn 1.", "long long long "]
+
+
+async def test_the_oldest_memories_go_last(open_app: OpenApp, clock: FrozenClock) -> None:
+    app, _ = await open_app(answers, session_memory_max_mb=0.05)
+    for number in range(100):
+        await app.memories.add(f"Fact number {number}: " + f"detail{number} " * 40, tenant=ALICE)
+        clock.advance(timedelta(seconds=1))
+    await talk(app, 1)
+    left = await remembered(app, ALICE)
+    assert 10 < len(left) < 100
+    assert any("Fact number 99:" in text for text in left)
+    assert not any("Fact number 0:" in text for text in left)
+
+
+# Recall
+
+
+async def test_a_session_recalls_what_was_told_in_it_beside_what_its_tenant_knows(open_app: OpenApp) -> None:
+    app, model = await open_app(answers, session_summarize_after=2, mem_top_k=6)
+    for number in range(60):
+        await app.memories.add(f"Supplier {number} delivers carpets of pattern {number} on Mondays.", tenant="acme")
+    for text in ("Orders above a hundred euros are sent for free.", "An order number begins with the year."):
+        await app.memories.add(text, tenant="acme")
+    await app.memories.add("Returns are free within thirty days.", tenant="acme")
+    await app.run("My order number is 4711-X.", tenant=ALICE)
+    await talk(app, 4, "Let us talk about the weather, part {}.")
+    result = await app.run("What is my order number?", tenant=ALICE)
+    assert "My order number is 4711-X." in [memory["text"] for memory in result.memories]
+    assert "4711-X" in str(model.calls[-1]["messages"])
+    result = await app.run("Within how many days are returns free?", tenant=ALICE)
+    assert "Returns are free within thirty days." in [memory["text"] for memory in result.memories]
+
+
+async def test_sessions_never_see_each_other_and_leave_nothing_in_the_tenant(open_app: OpenApp) -> None:
+    app, model = await open_app(answers)
+    await app.run("My order number is 4711-X.", tenant=ALICE)
+    await app.settled()
+    for scope in ({"tenant": "acme:other"}, {"tenant": "acme"}, {"tenant": "acme", "user": "+15551234567"}):
+        result = await app.run("What is my order number?", **scope)
+        assert result.memories == ()
+        assert "4711" not in str(model.calls[-1])
+    await app.settled()
+    for leaf in (("acme", "memory", "shared"), ("acme", "memory", "user"), ("acme", "memory", "session", "other")):
+        assert not any("4711" in str(item.value) for item in await app.store.asearch(leaf, limit=100))
