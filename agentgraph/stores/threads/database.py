@@ -24,12 +24,15 @@ from agentgraph.stores.sqlite import SqliteFile, Sync, empty_journal
 from agentgraph.stores.threads import archive, heads, lease, outbox, runs, sessions, steady_clock, tool_calls
 from agentgraph.stores.threads.lease import Lease
 from agentgraph.stores.threads.processes import Process, uptime
+from agentgraph.stores.threads.remembered import RememberingSerializer
 
 __all__ = ["Job", "Saver", "ThreadDatabase"]
 
 T = TypeVar("T")
 
 _FILE: Final = "threads.db"
+# A turn changes a few bytes in many places, and the journal takes a page for each: small pages halve what is written.
+_PAGE_SIZE: Final = 1024
 _SCHEMA: Final = "".join(
     module.SCHEMA for module in (outbox, lease, heads, runs, tool_calls, archive, steady_clock, sessions)
 )
@@ -81,6 +84,7 @@ class ThreadDatabase:
         self._pool = pool
         self._sync = sync
         self._hot_tenants = hot_tenants
+        self._remembering = RememberingSerializer()
         self._open: dict[str, _TenantFile] = {}  # in order of use, the coldest first
         self._held: dict[Lease, list[Job[Any]]] = {}
 
@@ -102,7 +106,11 @@ class ThreadDatabase:
 
     def glance(self, tenant: str, job: Job[T]) -> T:
         """Read what is committed, at once and on the calling thread: a few rows, found by key."""
-        return job(self.file(tenant).reading)
+        return job((self._open.get(tenant) or self.file(tenant)).reading)
+
+    def replay(self, tenant: str, job: Job[T]) -> T:
+        """Do what `glance` does, for reading the messages a thread's state is rebuilt from."""
+        return job((self._open.get(tenant) or self.file(tenant)).replaying)
 
     def file(self, tenant: str) -> _TenantFile:
         """Return a tenant's open file, creating it if need be."""
@@ -113,7 +121,13 @@ class ThreadDatabase:
         if file is None:
             while len(self._open) >= self._hot_tenants:
                 self._open.pop(next(iter(self._open))).close()
-            file = _TenantFile(self._path(tenant), pool=self._pool, sync=self._sync, serde=self.serde)
+            file = _TenantFile(
+                self._path(tenant),
+                pool=self._pool,
+                sync=self._sync,
+                serde=self.serde,
+                remembering=self._remembering,
+            )
         self._open[tenant] = file
         return file
 
@@ -190,7 +204,7 @@ class ThreadDatabase:
 
     def has(self, tenant: str) -> bool:
         """Say whether a tenant has a file."""
-        return tenant in self._open or self._path(tenant).exists()
+        return self._path(tenant).exists()  # another process may have deleted it
 
     def tenants_on_disk(self) -> list[str]:
         """Return the tenants that have threads. Blocking: it looks into every tenant's file."""
@@ -243,19 +257,23 @@ class _TenantFile:
     """One tenant's threads: the file, and LangGraph's saver bound to its connection.
 
     `reading` is a saver on a connection of its own, for use on the event loop. In WAL mode a reader waits for nobody,
-    and reading a live window takes less time than handing the work to another thread and back.
+    and reading a live window takes less time than handing the work to another thread and back. `replaying` is the same,
+    and remembers what it has read.
     """
 
-    def __init__(self, path: Path, *, pool: ThreadPoolExecutor, sync: Sync, serde: Any) -> None:
+    def __init__(
+        self, path: Path, *, pool: ThreadPoolExecutor, sync: Sync, serde: Any, remembering: RememberingSerializer
+    ) -> None:
         def prepare(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA secure_delete=ON")  # what is forgotten is overwritten, not only unlinked
             self._saver = Saver(connection, serde=serde)
             self._saver.setup()
 
-        self._database = SqliteFile(path, schema=_SCHEMA, pool=pool, sync=sync, prepare=prepare)
+        self._database = SqliteFile(path, schema=_SCHEMA, pool=pool, sync=sync, page_size=_PAGE_SIZE, prepare=prepare)
         self._reader = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         self.reading = Saver(self._reader, serde=serde)
-        self.reading.is_setup = True
+        self.replaying = Saver(self._reader, serde=remembering)
+        self.reading.is_setup = self.replaying.is_setup = True
 
     @property
     def is_replaced(self) -> bool:
