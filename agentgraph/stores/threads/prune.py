@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final, NamedTuple, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from agentgraph.stores.threads import heads
@@ -29,10 +30,10 @@ class _Row(NamedTuple):
 
 
 def prune_old(saver: SqliteSaver, thread_id: str, keep_turns: int) -> int:
-    """Drop what is older than a thread's last turns and return how many checkpoints went.
+    """Drop what is older than a thread's last turns, and the steps within them; return how many checkpoints went.
 
-    What stays: the turns by which the thread came to where it stands, the newest `keep_turns` of them; each branch on
-    which one of its last `keep_turns` runs ended, back to where it leaves the others; and whatever was written since.
+    What stays: the ends of the newest `keep_turns` turns by which the thread came to where it stands; the ends of its
+    last `keep_turns` runs, on whatever branch; other branches begun since; and all that was written after the last run.
 
     Args:
         saver: Inside the caller's transaction.
@@ -47,28 +48,20 @@ def prune_old(saver: SqliteSaver, thread_id: str, keep_turns: int) -> int:
             (thread_id,),
         )
     ]
-    recent = [end for end in ends[:keep_turns] if end in rows]
-    head = _head(saver, thread_id, rows, "")
-    if not keep_turns or not recent or head is None:
+    recent = {end for end in ends[:keep_turns] if end in rows}
+    turn_ends = set(ends)
+    heads_now = {_head(saver, thread_id, rows, namespace) for namespace, _ in rows}
+    if not keep_turns or not recent:
         return 0
-    lineage = list(_lineage(rows, head))
-    known = set(ends)
-    turns = list(islice((place for place in lineage if place in known), keep_turns))
-    kept = set(lineage[: lineage.index(turns[-1]) + 1] if len(turns) == keep_turns else lineage)
-    passed = (known | set(lineage)) - kept - set(recent)
-    for tip in recent:
-        for place in _lineage(rows, tip):
-            if place in kept or place in passed:
-                break
-            kept.add(place)
-    since = min(rows[place].written for place in recent)
-    first = min(rows[place].written for place in kept)
-    kept |= {_head(saver, thread_id, rows, namespace) or head for namespace in {namespace for namespace, _ in rows}}
+    turns = islice(
+        (place for place in _lineage(rows, _head(saver, thread_id, rows, "")) if place in turn_ends), keep_turns
+    )
+    branched = {row.parent for row in rows.values()}
+    since, latest = (choose(rows[place].written for place in recent) for choose in (min, max))
+    tips = {place for place, row in rows.items() if row.written > since and place not in branched}
+    kept = recent | heads_now | set(turns) | tips
     return _drop(
-        saver,
-        thread_id,
-        rows,
-        {place for place, row in rows.items() if place not in kept and row.written < (first if place[0] else since)},
+        saver, thread_id, rows, {place for place, row in rows.items() if place not in kept and row.written < latest}
     )
 
 
@@ -152,8 +145,8 @@ def _drop(saver: SqliteSaver, thread_id: str, rows: Mapping[Place, _Row], gone: 
             left = [place for place in rows if place[0] == namespace and place not in gone]
             _stand_at(saver, thread_id, namespace, stays or (left[-1] if left else None))
     connection.executemany(
-        "DELETE FROM writes WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?",
-        [(thread_id, *place) for place in gone | spent],
+        "DELETE FROM writes WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ? AND channel <> ?",
+        [(thread_id, *place, INTERRUPT if place in spent - gone else "") for place in gone | spent],
     )
     connection.executemany(
         "DELETE FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?",
