@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, cast
@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol, cast
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore, GetOp, Item, PutOp
 
-from agentgraph.errors import StoreUnavailableError
+from agentgraph.errors import NotFoundError, StoreUnavailableError
 from agentgraph.memory.forget_receipt import ForgetReceipt, Toll
 from agentgraph.memory.forget_target import ForgetTarget
 from agentgraph.memory.kept import own_leaves, places_of, superseded_by, tombstone_leaves, walk_memories
@@ -47,6 +47,10 @@ class Runs(Protocol):
 
     async def finished_of(self, tenant: str, *, timeout_s: float) -> int:
         """Wait until the runs of `tenant` that are under way now have ended; return how many have not, in time."""
+        ...
+
+    async def cancel(self, tenant: str, run_id: str) -> None:
+        """Ask for a run to be ended, in whichever process it is."""
         ...
 
     def alone_on(self, thread_key: str, *, timeout_s: float) -> AbstractAsyncContextManager[None]:
@@ -122,6 +126,7 @@ class _Forgetting:
         counted_only = self.is_dry_run or self.target.is_whole_tenant
         await self._remove_memories(counted_only=counted_only)
         if not self.is_dry_run:
+            await self._stop_runs()
             # Runs and writes that had read what is gone may bring it back until they end; later ones cannot.
             unfinished = await self.parts.runs.finished_of(tenant, timeout_s=self.timeout_s)
             if self.parts.worker is not None:
@@ -253,7 +258,7 @@ class _Forgetting:
         tenant = self.target.scope.tenant
         existing = set(await threads.threads(tenant))
         gone = self.target.thread_keys & existing
-        holding = (self.linked & existing) - gone
+        holding = ((self.linked | await self._threads_of_user()) & existing) - gone
         if self._looked_for:
             for thread in sorted(existing - gone - holding):
                 if await threads.repeats(thread, self._looked_for, self._without):
@@ -278,11 +283,38 @@ class _Forgetting:
         if tenant != self.target.scope.tenant and not self.is_dry_run:
             await _patiently(lambda: threads.scrub(tenant))
 
+    async def _threads_of_user(self) -> set[str]:
+        """Return the conversations a person began who is forgotten as a whole."""
+        threads, scope = self.parts.threads, self.target.scope
+        if threads is None or scope.user is None or not self.target.is_whole_leaf or scope.session is not None:
+            return set()
+        return set(await threads.threads(scope.tenant, user=scope.user))
+
+    async def _stop_runs(self) -> None:
+        """Have the runs ended on conversations that are sure to go."""
+        threads, tenant = self.parts.threads, self.target.scope.tenant
+        if threads is None:
+            return
+        doomed = self.target.thread_keys
+        if self.target.is_whole_tenant:
+            doomed = doomed | set(await threads.threads(tenant))
+        elif self.include_threads:
+            doomed = doomed | await self._threads_of_user()
+        for thread in doomed:
+            for run_id in await threads.open_runs(thread):
+                with suppress(NotFoundError):  # it has ended meanwhile
+                    await self.parts.runs.cancel(tenant, run_id)
+
     async def _delete_thread(self, thread: str) -> None:
         self.toll.add("threads", "thread", [thread])
-        if not self.is_dry_run:
-            async with self.parts.runs.alone_on(thread, timeout_s=self.timeout_s):
-                await self.parts.checkpointer.adelete_thread(thread)
+        if self.is_dry_run:
+            return
+        if self.parts.threads is not None:
+            # A run that does not end can write nothing more: its thread is gone, and says so to each of its writes.
+            await self.parts.checkpointer.adelete_thread(thread)
+            return
+        async with self.parts.runs.alone_on(thread, timeout_s=self.timeout_s):
+            await self.parts.checkpointer.adelete_thread(thread)
 
     def _without(self, channel: str, value: Any) -> Any:
         """Return what is left of a channel's value; the value itself where nothing of the target is in it."""
@@ -311,11 +343,6 @@ class _Forgetting:
     def _remark(self) -> None:
         if len(self.texts) > _MOST_TEXTS:
             self.remarks.append("too many memories to look for word for word: threads that repeat them are not named")
-        if self.target.is_whole_leaf and self.target.scope.user is not None and self.target.scope.session is None:
-            self.remarks.append(
-                "threads are known to be a user's by the memories learned in them: "
-                "one that taught nothing is not named here; forget it by thread"
-            )
 
     # The tenant, and the files
 

@@ -26,10 +26,10 @@ from langgraph.checkpoint.base import (
 
 from agentgraph.errors import InvalidInputError
 from agentgraph.scope import tenant_of_thread_key
-from agentgraph.stores.threads import archive, heads, lease, outbox, prune
+from agentgraph.stores.threads import archive, heads, lease, outbox, prune, runs
 from agentgraph.stores.threads.database import Job, Saver, ThreadDatabase, delete_rows
 from agentgraph.stores.threads.lease import Lease
-from agentgraph.stores.threads.rows import Edit, copy_thread, edit_thread, repeats, threads_in
+from agentgraph.stores.threads.rows import Edit, copy_thread, edit_thread, repeats, threads_in, threads_of
 
 __all__ = ["FENCE", "TenantCheckpoints", "fence_of"]
 
@@ -42,6 +42,7 @@ Its writes are held back until `ThreadDatabase.commit` or `flush` writes them to
 graph that is invoked directly, commits each write at once, and only while nobody holds the thread.
 """
 
+_PAST_ALL: Final = 2**62  # a position no run has
 _STRATEGIES: Final = ("keep_latest", "delete")
 _FILED: Final = ("owed", "archived")  # channels that go into tables of their own, and not into the checkpoint
 
@@ -236,9 +237,21 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
 
     # Forgetting
 
-    async def threads(self, tenant: str) -> builtins.list[str]:
-        """Return the ids of all of a tenant's threads."""
-        return await self.database.read(tenant, threads_in) if self.database.has(tenant) else []
+    async def threads(self, tenant: str, *, user: str | None = None) -> builtins.list[str]:
+        """Return the ids of all of a tenant's threads, or of those that one person's runs began."""
+        if not self.database.has(tenant):
+            return []
+        return await self.database.read(
+            tenant, lambda saver: threads_in(saver) if user is None else threads_of(saver, user)
+        )
+
+    async def open_runs(self, thread_id: str) -> builtins.list[str]:
+        """Return the runs that are under way on a thread or wait for their turn."""
+        tenant = tenant_of_thread_key(thread_id)
+        if not self.database.has(tenant):
+            return []
+        rows = await self.database.read(tenant, lambda saver: runs.ahead_of(saver.conn, thread_id, _PAST_ALL))
+        return [row.run_id for row in rows]
 
     async def edit_thread(self, thread_id: str, edit: Edit, *, is_dry_run: bool = False) -> int:
         """Rewrite what a thread's checkpoints hold and return how many rows were changed; see `threads/rows.py`."""

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from agentgraph import AgentGraph
-from agentgraph.errors import InvalidInputError, StoreUnavailableError
+from agentgraph.errors import AgentGraphError, InvalidInputError
 from agentgraph.memory.record import Owed
 from agentgraph.memory.write import write_episodes
 from agentgraph.stores.vectors import pack
 from agentgraph.testing import FrozenClock, HashEmbeddings
+from agentgraph.tools.promises import promising
 
 OpenApp = Callable[..., Any]
 SAID = "I bought a violin from Xylander last week."
@@ -36,8 +40,12 @@ async def app(open_app: OpenApp) -> AgentGraph:
 
 
 def traces(storage: Path, *needles: str | bytes) -> list[str]:
-    """Return the files that hold a needle, as text, as JSON or (bytes) as it is; journals and free pages included."""
-    wanted = [needle for each in needles for needle in ([each] if isinstance(each, bytes) else _spellings(each))]
+    """Return the files that hold a needle, as text, as JSON or (bytes) as it is; journals and free pages included.
+
+    A page may end in the middle of one: then one of its halves is whole.
+    """
+    spelt = [needle for each in needles for needle in ([each] if isinstance(each, bytes) else _spellings(each))]
+    wanted = [part for needle in spelt for part in _parts(needle)]
     files = [path for path in storage.rglob("*") if path.is_file()]
     assert files or not storage.exists()
     return [path.name for path in files if any(needle in path.read_bytes() for needle in wanted)]
@@ -45,6 +53,10 @@ def traces(storage: Path, *needles: str | bytes) -> list[str]:
 
 def _spellings(text: str) -> Iterable[bytes]:
     return {text.encode(), text.lower().encode(), json.dumps(text).encode(), text.encode("utf-16-le")}
+
+
+def _parts(needle: bytes) -> Iterable[bytes]:
+    return [needle[: len(needle) // 2], needle[len(needle) // 2 :]] if len(needle) > 24 else [needle]
 
 
 def vector_of(text: str) -> bytes:
@@ -150,7 +162,7 @@ async def test_a_user_goes_with_notes_history_and_ledger_and_no_other_user(app: 
     assert [memory.text for memory in await app.memories.list(tenant="acme")] == ["Bob likes rye bread a lot."]
     assert {removed.place for removed in receipt.removed} >= {"memory/user/ann", "notes/user/ann", "threads"}
     assert receipt.tombstones >= 4
-    assert "learned in them" in receipt.remarks[0]
+    assert receipt.remarks == ()
 
 
 async def test_a_session_goes_with_its_conversation(app: AgentGraph, storage: Path) -> None:
@@ -194,6 +206,82 @@ async def test_what_everybody_read_from_global_memory_is_forgotten_everywhere(op
     assert traces(storage / "acme", "The office in Xanadu closes at six.")
     await app.forget(tenant="_global", memory=key)
     assert traces(storage, "The office in Xanadu closes at six.") == []
+
+
+SECRET = "Quetzalcoatlus"
+
+
+@tool
+def look(what: str) -> str:
+    """Look something up."""
+    return f"{what} is by the {SECRET}."
+
+
+@tool
+def book(what: str) -> str:
+    """Book something."""
+    return f"Booked {what}."
+
+
+def _tells(messages: list[Any], tools: Any) -> Any:
+    if messages[-1].type != "human" or "Fail" in messages[-1].text:
+        return f"So it is, {SECRET}."
+    for name in ("look", "book"):
+        if messages[-1].text.rpartition("\n")[2].startswith(name):  # after what is told of the time
+            return AIMessage("", tool_calls=[{"name": name, "args": {"what": SECRET}, "id": f"c{len(messages)}"}])
+    if "Nothing" in messages[-1].text:
+        return "Very well."
+    return f"I see, the {SECRET}. " + "And so on and on. " * 20
+
+
+async def test_wherever_the_words_of_a_thread_were_kept_none_is_left(open_app: OpenApp, storage: Path) -> None:
+    app, model = await open_app(_tells, tools=[look, promising(book, needs_approval=True)], live_window_tokens=256)
+    for number in range(6):
+        await app.run(f"{number}: tell me of the {SECRET}.", tenant="acme", user="ann", thread="t1")
+        await app.settled()
+    await app.run(f"look for the {SECRET}", tenant="acme", user="ann", thread="t1")
+    await app.run("book it", tenant="acme", user="ann", thread="t1")
+    await app.run("book it", tenant="acme", user="ann", thread="t2")
+
+    async def fails(*args: Any, **kwargs: Any) -> Any:
+        raise AgentGraphError(f"I know of no {SECRET}", code="model_failed")
+
+    answer = model._agenerate
+    object.__setattr__(model, "_agenerate", fails)
+    with pytest.raises(AgentGraphError):
+        await app.run(f"Fail with the {SECRET}.", tenant="acme", user="ann", thread="t3")
+    object.__setattr__(model, "_agenerate", answer)
+    await app.run("Nothing of it here.", tenant="acme", user="bob", thread="t4")
+    await app.settled()
+    holding = {
+        (table, column)
+        for table, column in [
+            ("archive", "message"),
+            ("checkpoints", "checkpoint"),
+            ("writes", "value"),
+            ("runs", "result"),
+            ("runs", "error"),
+            ("tool_calls", "output"),
+        ]
+        if await _holds(app, table, column)
+    }
+    assert len(holding) == 6, holding
+    plan = await app.forget(tenant="acme", user="ann", dry_run=True)
+    assert plan.kept_threads == ("acme/thread/t1", "acme/thread/t2", "acme/thread/t3")
+
+    receipt = await app.forget(tenant="acme", user="ann", include_threads=True)
+
+    assert receipt.kept_threads == ()
+    assert traces(storage, SECRET, SECRET[:8], SECRET[6:]) == []
+    assert len(await app.history(tenant="acme", thread="t4")) == 2
+
+
+async def _holds(app: AgentGraph, table: str, column: str) -> bool:
+    rows = await app._runner.database.read(
+        "acme",
+        lambda saver: saver.conn.execute(f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL").fetchall(),
+    )
+    return any(SECRET in (value.decode("utf-8", "replace") if isinstance(value, bytes) else value) for (value,) in rows)
 
 
 # Plans
@@ -326,10 +414,28 @@ async def test_a_run_that_does_not_end_is_counted(open_app: OpenApp) -> None:
     await entered.wait()
     receipt = await app.forget(tenant="acme", user="ann", memory=key, timeout_s=0.05)
     assert receipt.unfinished_runs == 1
-    with pytest.raises(StoreUnavailableError, match="busy"):
-        await app.forget(tenant="acme", thread="t1", timeout_s=0.05)
     leave.set()
     await asking
+
+
+async def test_a_run_on_a_thread_that_goes_is_ended_first(open_app: OpenApp, storage: Path) -> None:
+    app, model = await open_app(lambda messages, tools: "Very well.")
+    await conversation(app)
+    entered = asyncio.Event()
+
+    async def for_ever(*args: Any, **kwargs: Any) -> Any:
+        entered.set()
+        await asyncio.Event().wait()
+
+    object.__setattr__(model, "_agenerate", for_ever)
+    asking = asyncio.create_task(app.run("The vault is in Zanzibar.", tenant="acme", user="ann", thread="t1"))
+    await entered.wait()
+    receipt = await app.forget(tenant="acme", thread="t1")
+    assert receipt.unfinished_runs == 0
+    with suppress(AgentGraphError):
+        await asyncio.wait_for(asking, 5)
+    assert await app.history(tenant="acme", thread="t1") == []
+    assert traces(storage, "Zanzibar", SAID) == []
 
 
 # Other stores
