@@ -14,7 +14,15 @@ from langchain_core.tools import tool
 
 from agentgraph import AgentGraph
 from agentgraph.app import _utc_now
-from agentgraph.errors import ConfigurationError, InvalidInputError, NotFoundError, ThreadBusyError
+from agentgraph.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    NotFoundError,
+    StoreUnavailableError,
+    ThreadBusyError,
+)
+from agentgraph.stores.threads import runs
+from agentgraph.stores.threads.database import Saver
 from agentgraph.testing import FrozenClock, HashEmbeddings, ScriptedChatModel
 
 OpenApp = Callable[..., Any]
@@ -139,6 +147,100 @@ async def test_sessions_end_without_traffic(open_app: OpenApp) -> None:
     app, _ = await open_app(answers, on_session_end=on_end, session_ttl_hours=0.3 / 3600, clock=_utc_now)
     await app.run("Hello.", tenant=ALICE)
     await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_files_in_which_nothing_can_be_due_are_not_looked_into(
+    open_app: OpenApp, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends, looked = Ends(), []
+    app, _ = await open_app(answers, on_session_end=ends, session_ttl_hours=24)
+    await app.run("Hello.", tenant="globex:one")
+    await app.run("Hello.", tenant="acme", thread="t")
+    await swept(app)
+    peek = app._runner.database.peek
+
+    def counted(path: Path, look: Any) -> Any:
+        looked.append(path.parent.name)
+        return peek(path, look)
+
+    monkeypatch.setattr(app._runner.database, "peek", counted)
+    await app.run("Hello.", tenant="acme:two")
+    clock.advance(23 * HOUR)
+    await app.run("Hello.", tenant="acme:two")
+    await swept(app)
+    assert looked == []
+    clock.advance(HOUR)
+    await swept(app)
+    assert sorted(looked) == ["acme", "globex"]
+    clock.advance(22 * HOUR)
+    await swept(app)
+    assert ends.sessions == ["one"]
+    clock.advance(HOUR)
+    await swept(app)
+    assert ends.sessions == ["one", "two"]
+
+
+async def test_a_clock_set_back_makes_no_session_last_longer(open_app: OpenApp, clock: FrozenClock) -> None:
+    ends = Ends()
+    app, _ = await open_app(answers, on_session_end=ends, session_ttl_hours=24)
+    await app.run("Hello.", tenant="acme", thread="t")
+    await swept(app)
+    clock.advance(-48 * HOUR)
+    await app.run("Hello.", tenant="acme:one")
+    clock.advance(24 * HOUR)
+    await swept(app)
+    assert ends.sessions == ["one"]
+
+
+async def test_a_session_that_could_not_be_ended_is_ended_later_and_told_of_once(
+    open_app: OpenApp, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = Ends()
+    app, _ = await open_app(answers, on_session_end=ends, session_ttl_hours=24)
+    await app.run("Hello.", tenant=ALICE)
+    clock.advance(24 * HOUR)
+
+    def fails(*args: Any) -> None:
+        raise StoreUnavailableError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agentgraph.runs.session_keeper._remove", fails)
+        await app._session_keeper.sweep()
+        await asyncio.wait(list(app._session_keeper._ending.values()))
+    assert [info.is_ending for info in await app.sessions.list("acme")] == [True]
+    await swept(app)
+    assert await app.sessions.list("acme") == []
+    assert ends.sessions == ["+15551234567"]
+
+
+async def test_runs_nobody_carries_any_more_do_not_keep_a_session_for_ever(
+    open_app: OpenApp, clock: FrozenClock
+) -> None:
+    ends = Ends()
+    app, _ = await open_app(answers, on_session_end=ends, session_ttl_hours=24)
+    await app.run("Hello.", tenant=ALICE)
+
+    def leave(saver: Saver) -> None:
+        runs.add(
+            saver.conn,
+            run_id="run-lost",
+            thread_id="acme/session/+15551234567",
+            process="1-dead",
+            alive_until=0.0,
+            digest="",
+            idempotency_key=None,
+            request=b"",
+            user=None,
+            accepted_at=clock().isoformat(),
+        )
+        saver.conn.execute("UPDATE runs SET request = NULL WHERE run_id = 'run-lost'")
+
+    await app._runner.database.write("acme", leave)
+    clock.advance(24 * HOUR)
+    await swept(app)
+    clock.advance(24 * HOUR)
+    await swept(app)
+    assert ends.sessions == ["+15551234567"]
 
 
 # Ending

@@ -11,9 +11,11 @@ from agentgraph.stores.threads.archive import (
     SCHEMA,
     Archived,
     archived,
+    bytes_in,
     copy_archive,
     delete_archive,
     file_archived,
+    keep_newest,
 )
 
 SERDE = JsonPlusSerializer(allowed_msgpack_modules=None)
@@ -106,3 +108,20 @@ def test_threads_are_apart_copied_and_deleted(connection: sqlite3.Connection) ->
     assert delete_archive(connection, "a") == 2
     assert archived(connection, "a", "m2", SERDE) == []
     assert archived(connection, "b", "m2", SERDE) == said("m1", "m2")
+
+
+def test_the_newest_of_one_branch_are_kept(connection: sqlite3.Connection) -> None:
+    file_archived(connection, "t", chained(said("m1", "m2", "m3", "m4")), SERDE)
+    file_archived(connection, "t", chained(said("other"), "m2"), SERDE)
+    file_archived(connection, "u", chained(said("m1")), SERDE)
+    assert keep_newest(connection, "t", "m4", most=3) == 2
+    assert archived(connection, "t", "m4", SERDE) == said("m2", "m3", "m4")
+    size = bytes_in(connection, "t")
+    assert keep_newest(connection, "t", "m4", most=3, max_bytes=size) == 0
+    assert keep_newest(connection, "t", "m4", most=3, max_bytes=size - 1) == 1
+    assert archived(connection, "t", "m4", SERDE) == said("m3", "m4")
+    file_archived(connection, "t", chained(said("m5"), "m4"), SERDE)
+    assert archived(connection, "t", "m5", SERDE) == said("m3", "m4", "m5")
+    assert keep_newest(connection, "t", "m5", most=0) == 3
+    assert bytes_in(connection, "t") == 0
+    assert archived(connection, "u", "m1", SERDE) == said("m1")
