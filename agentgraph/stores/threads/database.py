@@ -106,11 +106,11 @@ class ThreadDatabase:
 
     def glance(self, tenant: str, job: Job[T]) -> T:
         """Read what is committed, at once and on the calling thread: a few rows, found by key."""
-        return job((self._open.get(tenant) or self.file(tenant)).reading)
+        return job(self._current(tenant).reading)
 
     def replay(self, tenant: str, job: Job[T]) -> T:
         """Do what `glance` does, for reading the messages a thread's state is rebuilt from."""
-        return job((self._open.get(tenant) or self.file(tenant)).replaying)
+        return job(self._current(tenant).replaying)
 
     def file(self, tenant: str) -> _TenantFile:
         """Return a tenant's open file, creating it if need be."""
@@ -130,6 +130,11 @@ class ThreadDatabase:
             )
         self._open[tenant] = file
         return file
+
+    def _current(self, tenant: str) -> _TenantFile:
+        """Return a tenant's file without counting it as used. What another process has deleted is not read any more."""
+        file = self._open.get(tenant)
+        return self.file(tenant) if file is None or file.is_replaced else file
 
     # A run's writes
 
