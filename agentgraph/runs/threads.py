@@ -242,7 +242,8 @@ class Threads:
         )
         now = datetime.now(UTC).isoformat()
         await self._runner().database.write(
-            _tenant(destination), lambda saver: lease.begin(saver.conn, destination, user=None, at=now)
+            _tenant(destination),
+            lambda saver: lease.begin(saver.conn, destination, user=lease.user_of(saver.conn, source), at=now),
         )
 
     @on_its_loop

@@ -123,6 +123,8 @@ def test_leases(connection: Connection) -> None:
     check(None)
     lease.begin(connection, THREAD, user="ann", at="2026-03-02")
     assert lease.listed(connection, user="ann", limit=9, offset=0) == [(THREAD, "ann", 0, "2026-03-02", "2026-03-02")]
+    assert lease.user_of(connection, THREAD) == "ann"
+    assert lease.user_of(connection, OTHER) is None
     assert lease.listed(connection, user="bob", limit=9, offset=0) == []
     assert len(lease.listed(connection, user=None, limit=9, offset=0)) == 1
 

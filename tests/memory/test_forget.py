@@ -276,6 +276,15 @@ async def test_wherever_the_words_of_a_thread_were_kept_none_is_left(open_app: O
     assert len(await app.history(tenant="acme", thread="t4")) == 2
 
 
+async def test_what_was_forked_from_a_persons_thread_is_that_persons(app: AgentGraph, storage: Path) -> None:
+    await conversation(app)
+    await app.threads.fork(tenant="acme", thread="t1", to="t1-forked")
+    plan = await app.forget(tenant="acme", user="ann", dry_run=True)
+    assert "acme/thread/t1-forked" in plan.kept_threads
+    await app.forget(tenant="acme", user="ann", include_threads=True)
+    assert traces(storage, SAID, OTHER) == []
+
+
 async def _holds(app: AgentGraph, table: str, column: str) -> bool:
     rows = await app._runner.database.read(
         "acme",

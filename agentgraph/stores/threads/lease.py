@@ -15,7 +15,20 @@ from typing import Any, Final, NamedTuple
 from agentgraph.errors import LeaseLostError, ThreadBusyError
 from agentgraph.stores.threads.sql import Connection
 
-__all__ = ["SCHEMA", "Lease", "acquire", "begin", "bury", "check", "is_free", "lift", "listed", "release", "renew"]
+__all__ = [
+    "SCHEMA",
+    "Lease",
+    "acquire",
+    "begin",
+    "bury",
+    "check",
+    "is_free",
+    "lift",
+    "listed",
+    "release",
+    "renew",
+    "user_of",
+]
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS threads (
@@ -146,6 +159,12 @@ def begin(connection: Connection, thread_id: str, *, user: str | None, at: str) 
         "UPDATE threads SET created_at = ?, used_at = ?, user_id = ?, deleted = 0 WHERE thread_id = ?",
         (at, at, user, thread_id),
     )
+
+
+def user_of(connection: Connection, thread_id: str) -> str | None:
+    """Return whose a thread is: who began it."""
+    row = connection.execute("SELECT user_id FROM threads WHERE thread_id = ?", (thread_id,)).fetchone()
+    return None if row is None else row[0]
 
 
 def listed(connection: Connection, *, user: str | None, limit: int, offset: int) -> list[tuple[Any, ...]]:

@@ -15,6 +15,7 @@ from agentgraph.errors import InvalidInputError, ThreadBusyError
 from agentgraph.stores.checkpoints import TenantCheckpoints
 from agentgraph.stores.threads import lease, runs
 from agentgraph.testing import HashEmbeddings, ScriptedChatModel
+from agentgraph.tools.promises import promising
 
 THREAD = "acme/thread/t1"
 OpenApp = Callable[..., Any]
@@ -232,6 +233,24 @@ async def test_pruning_leaves_no_stranger_behind(app: AgentGraph, threads: Tenan
         return writes, parents, lease.is_free(saver.conn, THREAD, now=0, ttl_s=1, is_alive=lambda _: True)
 
     assert await threads.database.read("acme", strangers) == (0, 0, True)
+
+
+async def test_a_run_that_waits_is_answered_after_pruning(tmp_path: Path) -> None:
+    model = ScriptedChatModel(script=answer)
+    tools = [promising(add, needs_approval=True)]
+    async with AgentGraph(chat_model=model, storage_dir=tmp_path, tools=tools, checkpoint_retention=0) as app:
+        await say(app, *(f"Question {number}." for number in range(3)))
+        waiting = rows_of(app)[0]
+        assert waiting.status == "waiting"
+        await app._runner.outbox.prune_thread(THREAD, 1)
+        await app.resume({"decision": "approve"}, tenant="acme", user="ann", thread="t1")
+        assert [kind for _, kind, _, _ in await history(app)][-4:] == ["human", "ai", "tool", "ai"]
+        await say(app, "And on.")
+        await app._runner.outbox.prune_thread(THREAD, 3)
+        state = await app._runner.threaded.aget_state(
+            {"configurable": {"thread_id": THREAD, "checkpoint_id": waiting.checkpoint_id}}
+        )
+        assert state.interrupts  # one can go back to where it was asked
 
 
 async def test_an_application_prunes_as_it_goes(tmp_path: Path) -> None:
