@@ -318,6 +318,9 @@ def _remote_model(face: ChatAgentGraph) -> BaseChatModel:
         max_retries=_RETRIES,
         stream_usage=True,
         streaming=face.streaming,
+        # It stands on `asyncio.wait_for`, which before Python 3.12 loses a cancellation that meets a piece of the
+        # answer (python/cpython#86296); `timeout` bounds each read as well. Delete when 3.12 is the oldest we run on.
+        stream_chunk_timeout=None,
     )
 
 

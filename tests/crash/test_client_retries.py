@@ -5,8 +5,8 @@ import random
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from uuid import uuid4
@@ -72,9 +72,10 @@ class Network:
                 request = await _request(reader)
                 fault = self.script.pop(0) if self.script else None
                 if fault is None:
-                    async for piece in self._answer(request):
-                        writer.write(piece)
-                        await writer.drain()
+                    async with aclosing(self._answer(request)) as answer:
+                        async for piece in answer:
+                            writer.write(piece)
+                            await writer.drain()
                 else:
                     self.met.append(fault)
                     await self._do(fault, request, reader, writer)
@@ -92,10 +93,11 @@ class Network:
             await asyncio.sleep(0.03)
             _reset(upstream)
         elif fault.when == "after":
-            async for piece in self._answer(request):
-                pieces.append(piece)
-                if fault.kind == "cut" and len(pieces) == fault.pieces:
-                    break
+            async with aclosing(self._answer(request)) as answer:
+                async for piece in answer:
+                    pieces.append(piece)
+                    if fault.kind == "cut" and len(pieces) == fault.pieces:
+                        break
         match fault.kind:
             case "status":
                 head = f"HTTP/1.1 {fault.status} Fault\r\ncontent-length: 2\r\nretry-after-ms: 10\r\nconnection: close"
@@ -110,7 +112,7 @@ class Network:
                 await writer.drain()
                 _reset(writer)
 
-    async def _answer(self, request: bytes) -> AsyncIterator[bytes]:
+    async def _answer(self, request: bytes) -> AsyncGenerator[bytes, None]:
         reader, writer = await asyncio.open_connection(*self.upstream)
         try:
             writer.write(request)
@@ -139,26 +141,28 @@ def network(url: str) -> Iterator[tuple[Network, str]]:
     """Put a network in front of a server; return it with the address clients use."""
     host, _, port = url.removeprefix("http://").partition(":")
     carrier = Network((host, int(port)))
+    listener = socket.create_server(("127.0.0.1", 0))
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
+    over = asyncio.Event()
 
-    async def open_() -> asyncio.Server:
-        return await asyncio.start_server(carrier.carry, "127.0.0.1", 0)
-
-    async def close(server: asyncio.Server) -> None:
+    async def carry_all() -> None:
+        server = await asyncio.start_server(carrier.carry, sock=listener)
+        await over.wait()
         server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
+        await asyncio.sleep(0.01)  # what was accepted last has a task by then
+        carrying = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in carrying:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*carrying, return_exceptions=True)
+        await loop.shutdown_asyncgens()
+        await asyncio.sleep(0.01)  # closed connections are gone by then
 
-    server = asyncio.run_coroutine_threadsafe(open_(), loop).result(_BOUND_S)
+    thread = threading.Thread(target=loop.run_until_complete, args=(carry_all(),), daemon=True)
+    thread.start()
     try:
-        yield carrier, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield carrier, f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        asyncio.run_coroutine_threadsafe(close(server), loop).result(_BOUND_S)
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(over.set)
         thread.join(_BOUND_S)
         loop.close()
 

@@ -5,21 +5,23 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
+from fastapi import FastAPI, Request
 from langchain_core.exceptions import ModelAPIError
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 from langserve import RemoteRunnable
 
-from agentgraph import ChatAgentGraph
+from agentgraph import AgentGraph, ChatAgentGraph
 from agentgraph.testing import ScriptedChatModel
 from agentgraph.tools.promises import promising
-from tests.server.conftest import Serve, Served
+from tests.server.conftest import Serve, Served, running
 
 pytestmark = pytest.mark.integration
 HI: Any = [{"role": "user", "content": "Hi"}]
@@ -252,6 +254,45 @@ def test_langserves_runs_end_with_their_client_too(serve: Serve, route: str, pol
     model._go_on.set()
     asyncio.run(served.app.settled())
     assert history(served)[0] == "Hello"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_departures_are_noticed_behind_another_applications_middleware(tmp_path: Path, stream: bool) -> None:
+    app = AgentGraph(chat_model=(model := Slow()), storage_dir=tmp_path, enable_memory=False)
+    foreign = FastAPI()
+
+    @foreign.middleware("http")
+    async def passing(request: Request, call_next: Any) -> Any:
+        return await call_next(request)
+
+    foreign.include_router(app.router, prefix="/v1")
+    with running(foreign) as url, httpx.Client(base_url=url) as http:
+        headers = ON_T1 | {"x-on-disconnect": "cancel"}
+        leave(http, "/v1/acme/chat/completions", {"messages": HI, "stream": stream}, headers, model._reached)
+        assert model._cancelled.wait(1)
+    app.close()
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_chat_models_run_ends_with_the_call_that_is_cancelled(
+    serve: Serve, over_http: bool, stream: bool
+) -> None:
+    served = serve(model := Slow(), enable_memory=False)
+    where: Any = {"base_url": f"{served.url}/v1", "timeout": 20} if over_http else {"app": served.app}
+    llm = ChatAgentGraph(tenant="acme", thread="t1", on_disconnect="cancel", **where)
+
+    async def call() -> None:
+        if stream:
+            _ = [piece async for piece in llm.astream("Hi")]
+        else:
+            await llm.ainvoke("Hi")
+
+    calling = asyncio.create_task(call())
+    assert await asyncio.to_thread(model._reached.wait, 10)
+    calling.cancel()
+    await asyncio.gather(calling, return_exceptions=True)
+    assert await asyncio.to_thread(model._cancelled.wait, 1)
 
 
 def leave_while_it_runs(served: Served, model: Slow, headers: dict[str, str], *, stream: bool) -> None:
