@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar, cast
+from typing import IO, Any, Final, cast
 from zoneinfo import ZoneInfo
 
 import orjson
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.text import Text
 
-from agentgraph._sync import run_sync
 from agentgraph.app import AgentGraph
+from agentgraph.cli.asking import Asking
 from agentgraph.cli.invocation import Invocation
 from agentgraph.cli.memory_view import memory_lines, plan_table, recall_view, timeline_lines, whole_memory
 from agentgraph.cli.work_bar import WorkBar
@@ -28,11 +28,10 @@ from agentgraph.temporal import resolve
 
 __all__ = ["Desk"]
 
-T = TypeVar("T")
 _FAULTS_SHOWN: Final = 20
 
 
-class Desk:
+class Desk(Asking):
     """One command's place: whose memories, where they are kept, and how the answer is given.
 
     Raises:
@@ -50,10 +49,8 @@ class Desk:
         as_json: bool = False,
         model: str | None = None,
     ) -> None:
-        self._settings = invocation.settings(storage_dir=storage, embedding_model=model)
+        super().__init__(invocation.settings(storage_dir=storage, embedding_model=model), as_json=as_json)
         self._scope: dict[str, Any] = {"tenant": tenant, "user": user, "session": session}
-        self._as_json = as_json
-        self._zone = ZoneInfo(self._settings.timezone)
 
     def list(self, *, kind: str | None, limit: int, offset: int, include_superseded: bool) -> None:
         """List memories."""
@@ -241,19 +238,6 @@ class Desk:
 
     def _one(self, memory: Memory) -> None:
         self._show(memory.as_record(), lambda: whole_memory(memory, self._zone))
-
-    def _ask(self, question: Callable[[AgentGraph], Awaitable[T]]) -> T:
-        async def asked() -> T:
-            async with AgentGraph(self._settings) as app:
-                return await question(app)
-
-        return run_sync(asked())
-
-    def _show(self, record: Mapping[str, Any], view: Callable[[], RenderableType]) -> None:
-        if self._as_json:
-            sys.stdout.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE).decode())
-        else:
-            Console().print(view())
 
     def _aware(self, when: datetime | None, timezone: str | None) -> datetime | None:
         """Read a moment without a zone on the wall clock of the zone asked for."""

@@ -22,9 +22,9 @@ from rich.text import Text
 from agentgraph.events import RunEvent, RunFinished, TextDelta, ToolFinished, ToolStarted
 from agentgraph.run import RunResult
 
-__all__ = ["MARKS", "RunView", "compact_receipt", "receipt", "safe"]
+__all__ = ["LABEL_WIDTH", "MARKS", "RunView", "call_text", "compact_receipt", "receipt", "safe", "shortened"]
 
-_LABEL_WIDTH: Final = 8
+LABEL_WIDTH: Final = 8
 MARKS: Final = {
     "inside": ("●", "green"),
     "outside": ("○", "yellow"),
@@ -57,14 +57,13 @@ class RunView:
                 self._stream(event.text)
             case ToolStarted():
                 self._end_paragraph()
-                arguments = ", ".join(f"{name}={_json(value)}" for name, value in event.arguments.items())
                 self._label("calls", "magenta")
-                self._console.print(Text(safe(f"{event.name}({arguments})"), style="magenta"))
+                self._console.print(Text(call_text(event.name, event.arguments), style="magenta"))
                 self._column = 0
             case ToolFinished():
                 is_good = event.status == "success"
                 self._label("", "")
-                output = Text(f"{'→' if is_good else '✗'} {_short(event.output)}", style="" if is_good else "red")
+                output = Text(f"{'→' if is_good else '✗'} {shortened(event.output)}", style="" if is_good else "red")
                 self._console.print(output)
                 self._column = 0
             case RunFinished():
@@ -86,7 +85,7 @@ class RunView:
             self._flush_word()
             if piece == "\n":
                 self._new_line()
-            elif self._column > _LABEL_WIDTH:
+            elif self._column > LABEL_WIDTH:
                 self._put(" ")
 
     def _flush_word(self) -> None:
@@ -95,7 +94,7 @@ class RunView:
             return
         if self._column == 0:
             self._label(self._speaker, "bold cyan")
-        elif self._column > _LABEL_WIDTH and self._column + cell_len(word) >= self._console.width:
+        elif self._column > LABEL_WIDTH and self._column + cell_len(word) >= self._console.width:
             self._new_line()
         self._put(word)
 
@@ -106,12 +105,12 @@ class RunView:
 
     def _new_line(self) -> None:
         if self._column:
-            self._console.print(f"\n{' ' * _LABEL_WIDTH}", end="", soft_wrap=True)
-            self._column = _LABEL_WIDTH
+            self._console.print(f"\n{' ' * LABEL_WIDTH}", end="", soft_wrap=True)
+            self._column = LABEL_WIDTH
 
     def _label(self, label: str, style: str) -> None:
-        self._console.print(Text(f"{label:<{_LABEL_WIDTH}}", style=style), end="", soft_wrap=True)
-        self._column = _LABEL_WIDTH
+        self._console.print(Text(f"{label:<{LABEL_WIDTH}}", style=style), end="", soft_wrap=True)
+        self._column = LABEL_WIDTH
 
     def _end_paragraph(self) -> None:
         self._flush_word()
@@ -123,7 +122,7 @@ class RunView:
 def receipt(result: RunResult, *, zone: str, tools_left_out: Sequence[str] = ()) -> Padding:
     """Return how an answer came about: times understood, memories used and not, tools, tokens and milliseconds."""
     table = Table.grid(padding=(0, 1))
-    table.add_column(width=_LABEL_WIDTH - 2, style="dim")
+    table.add_column(width=LABEL_WIDTH - 2, style="dim")
     table.add_column(overflow="fold")
     for label, line in _receipt_lines(result, ZoneInfo(zone), tools_left_out):
         table.add_row(label, line)
@@ -134,15 +133,27 @@ def compact_receipt(result: RunResult) -> Text:
     """Return the receipt in one line."""
     parts = [f"“{safe(window['mention'])}” = {window['text']}" for window in result.windows]
     parts.append(_count(len(result.memories), "memory", "memories"))
-    parts += [f"{run.name} → {_short(run.output, 40)}" for run in result.tool_runs]
+    parts += [f"{run.name} → {shortened(run.output, 40)}" for run in result.tool_runs]
     parts.append(f"{result.usage.input_tokens:,}+{result.usage.output_tokens:,} tokens")
     parts.append(f"{result.duration_ms:,.0f} ms")
-    return Text(f"{' ' * _LABEL_WIDTH}{' · '.join(parts)}", style="dim")
+    return Text(f"{' ' * LABEL_WIDTH}{' · '.join(parts)}", style="dim")
 
 
 def safe(text: str) -> str:
     """Replace control characters, so that no text can steer the terminal."""
     return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def shortened(text: str, longest: int = _LONGEST_OUTPUT) -> str:
+    """Return `text` on one line of at most `longest` characters."""
+    line = " ".join(safe(text).split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def call_text(tool: str, arguments: Mapping[str, Any]) -> str:
+    """Return a tool call as it would be written."""
+    written = (f"{name}={json.dumps(value, ensure_ascii=False, default=str)}" for name, value in arguments.items())
+    return safe(f"{tool}({', '.join(written)})")
 
 
 def _receipt_lines(result: RunResult, zone: ZoneInfo, tools_left_out: Sequence[str]) -> Iterator[tuple[str, Text]]:
@@ -191,15 +202,6 @@ def _cost_line(result: RunResult) -> Text:
 def _day(moment: str, zone: ZoneInfo) -> str:
     local = datetime.fromisoformat(moment).astimezone(zone)
     return f"{local:%a} {local.day} {local:%b %Y}"
-
-
-def _short(text: str, longest: int = _LONGEST_OUTPUT) -> str:
-    line = " ".join(safe(text).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _count(number: int, one: str, many: str) -> str:
