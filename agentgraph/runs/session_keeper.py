@@ -198,6 +198,8 @@ class SessionKeeper:
         if not row.is_told:
             if row.key not in self._told:
                 await self._tell(scope, row)
+            if not self._database.has(tenant):  # forgotten meanwhile, with everything it had
+                return False
             self._told.add(row.key)
             await self._database.write(tenant, lambda saver: _remove(saver, row, scope))
             self._told.discard(row.key)

@@ -180,3 +180,26 @@ async def test_the_local_model_finds_a_fact(tmp_path, clock, local_model) -> Non
         assert all(item.value["source"]["message_id"] for item in facts)
         rows = await app.store.asearch(("acme", "memory_ledger"))
         assert [row.value["facts"] for row in rows] == ["learned"]
+
+
+async def test_a_session_that_ends_while_it_is_being_read_learns_nothing(open_app, reader) -> None:
+    app, _ = await open_app(lambda messages, tools: "Noted.", memory_model=reader)
+    worker, reading, go = app._runner.worker, asyncio.Event(), asyncio.Event()
+    open_model = worker._open_model
+
+    async def slow() -> Any:
+        reading.set()
+        await go.wait()
+        return await open_model()
+
+    worker._open_model = slow
+    for said in ("My parrot is called Archimedes.", "My cat is called Ada."):
+        await app.run(said, tenant="acme:one")
+    await asyncio.wait_for(reading.wait(), 5)
+    await asyncio.wait_for(app.sessions.end("acme:one"), 5)
+    go.set()
+    await app.settled()
+    assert await everything(app) == []
+    await app.run("My parrot is called Archimedes.", tenant="acme:one")
+    await app.settled()
+    assert len(await app.memories.list(tenant="acme:one")) == 2  # the words and the fact
