@@ -72,7 +72,7 @@ _FIRST_LOOK_S: Final = 0.01  # at a thread another process holds; then ever more
 _LAST_LOOK_S: Final = 0.25
 _STOPS_EVERY_S: Final = 0.25
 _RECOVERED_EVERY_S: Final = 30.0
-_PRUNED_EVERY: Final = 25  # turns of a thread
+_PRUNED_EVERY: Final = 10  # turns of a thread: seldom enough to cost little, often enough to be short
 
 
 class Ends(Protocol):
