@@ -1,8 +1,8 @@
 """The process that the crash tests kill, pause and lie to: an application, and a line of JSON for each thing it does.
 
 `python -m tests.crash.child SOCKET` imports everything once and forks a fresh process for every connection to its
-socket, for an import takes two seconds and a fork none. Faults, and guards that are switched off, are put in place here,
-from outside: the product has no hook for them.
+socket, for an import takes two seconds and a fork none. Faults, and guards that are switched off, are put in place
+here, from outside: the product has no hook for them.
 """
 
 import asyncio
@@ -407,6 +407,7 @@ class Process:
         ThreadDatabase.check = counted
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
+        self.say(pid=os.getpid())
         self.prepare()
         options = self.options
         directory = Path(options["directory"])
@@ -422,7 +423,7 @@ class Process:
         )
         tasks: set[asyncio.Task[None]] = set()
         async with app:
-            self.say(pid=os.getpid())
+            self.say(ready=True)
             while line := await reader.readline():
                 command = json.loads(line)
                 if command.get("do") == "quit":
@@ -467,6 +468,10 @@ class Process:
                     )
                 case RunFailed():
                     raise event.error
+
+    async def do_close(self, app: AgentGraph, gate: str) -> None:
+        """Have a question wait at a place: `q1@tool`."""
+        self.gates[gate].clear()
 
     async def do_open(self, app: AgentGraph, gate: str) -> None:
         self.gates[gate].set()

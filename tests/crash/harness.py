@@ -60,6 +60,7 @@ class Turn:
 
     text: str
     sent_at: float
+    thread: str
     child: "Child"
     run_id: str | None = None
     acknowledged_at: float | None = None
@@ -92,7 +93,8 @@ class Child:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.turns: list[Turn] = []
-        self.pid = 0
+        self.pid: int | None = None
+        self.is_ready = False
         self._reader, self._writer = reader, writer
         self._replies: dict[int, asyncio.Future[Any]] = {}
         self._runs: dict[int, Turn] = {}
@@ -118,11 +120,15 @@ class Child:
     def _hear(self, told: dict[str, Any]) -> None:
         if "pid" in told:
             self.pid = told["pid"]
+        elif "ready" in told:
+            self.is_ready = True
         elif "at" in told:
             self._places.add((told["at"], told["question"]))
         elif (turn := self._runs.get(told["id"])) is None:
-            reply = self._replies.pop(told["id"])
-            if "failed" in told:
+            reply = self._replies.pop(told["id"], None)
+            if reply is None:  # nobody waits for it
+                pass
+            elif "failed" in told:
                 reply.set_exception(RuntimeError(f"{told['kind']}: {told['message']}"))
             else:
                 reply.set_result(told["reply"])
@@ -146,13 +152,17 @@ class Child:
 
     def say(self, text: str, *, thread: str = "t", **options: Any) -> Turn:
         """Begin a turn."""
-        turn = Turn(text=text, sent_at=time.monotonic(), child=self)
+        turn = Turn(text=text, thread=thread, sent_at=time.monotonic(), child=self)
         self.turns.append(turn)
+        if not self.is_running:
+            turn.over.set()
+            return turn
         self._runs[self._send("run", {"text": text, "thread": thread, **options})] = turn
         return turn
 
     async def do(self, what: str, argument: Any = None, timeout_s: float = PATIENCE_S) -> Any:
         """Have something else done and return what came of it."""
+        assert self.is_running, "the process is gone"
         number = self._send(what, argument)
         self._replies[number] = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(timeout_s):
@@ -174,6 +184,7 @@ class Child:
         return not self._listening.done()
 
     def signal(self, number: int) -> None:
+        assert self.pid  # 0 would be ourselves and all our kin
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
@@ -186,7 +197,7 @@ class Child:
         """Wait for its end."""
         async with asyncio.timeout(timeout_s):
             await asyncio.wait([self._listening])
-            while Path(f"/proc/{self.pid}").exists():
+            while Path(f"/proc/{self.pid}").exists():  # noqa: ASYNC110  it sets no event
                 await asyncio.sleep(0.001)
         self._writer.close()
         with suppress(ConnectionError):
@@ -222,7 +233,8 @@ class Processes:
         self._children.append(child)
         writer.write(json.dumps({"directory": str(directory or self.directory), **options}).encode() + b"\n")
         async with asyncio.timeout(PATIENCE_S):
-            while not child.pid and child.is_running:
+            while child.pid is None or not (child.is_ready or not child.is_running):
+                assert child.pid or child.is_running, "the process died before it was born"
                 await child._news.wait()
         return child
 
@@ -230,6 +242,9 @@ class Processes:
     def turns(self) -> list[Turn]:
         """What was said to any of them, in the order it was sent."""
         return sorted((turn for child in self._children for turn in child.turns), key=lambda turn: turn.sent_at)
+
+    def turns_on(self, thread: str) -> list[Turn]:
+        return [turn for turn in self.turns if turn.thread == thread]
 
     def rows(self, directory: Path | None = None, thread: str = "t") -> list[dict[str, Any]]:
         """Return a thread's runs as they are noted, in order."""
@@ -311,6 +326,25 @@ def check_history(history: list[dict[str, Any]], turns: Iterable[Turn], rows: It
             assert [message["text"] for message in last] == [turn.answer], f"{turn.text!r} is followed by {last}"
     check_calls(history)
     check_order(place, turns, rows)
+
+
+async def check_recovered(processes: Processes, child: Child, thread: str = "t") -> list[dict[str, Any]]:
+    """See to it that a thread is whole after a crash, as `child` reads it, and return its history."""
+    rows, turns = processes.rows(thread=thread), processes.turns_on(thread)
+    assert {row["status"] for row in rows} <= {"finished", "failed", "cancelled", "undone"}
+    assert all(row["error"] for row in rows if row["status"] == "failed")
+    history = await child.do("history", thread)
+    check_history(history, turns, rows)
+    noted = {row["run_id"] for row in rows}
+    questions = [message["text"] for message in history if message["type"] == "human"]
+    answers = Counter(message["text"] for message in history if message["type"] == "ai")
+    for turn in turns:
+        if turn.run_id is None:
+            continue
+        assert turn.run_id in noted, f"accepted and forgotten: {turn.text!r}"
+        assert turn.text in questions, f"accepted and lost: {turn.text!r}"
+        assert answers[f"re: {turn.text}"] == 1, f"accepted and not answered: {turn.text!r}"
+    return history
 
 
 def check_order(place: dict[str, int], turns: list[Turn], rows: Iterable[dict[str, Any]]) -> None:

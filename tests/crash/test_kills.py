@@ -1,13 +1,12 @@
-"""`kill -9` at any moment: what was acknowledged is there, what was accepted is finished, what was done is done once."""
+"""`kill -9` at any moment: what was acknowledged is there, what was accepted is answered, what was done is done."""
 
 import asyncio
 import random
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import OPEN, Child, Processes, check_effects, check_history
+from tests.crash.harness import OPEN, Child, Processes, check_effects, check_recovered
 from tests.crash.seeds import scaled, seed
 
 pytestmark = pytest.mark.integration
@@ -26,25 +25,6 @@ async def talk(child: Child, draw: random.Random, name: str, words: str) -> None
         turn += len(at_once)
         for each in at_once:
             await each.over.wait()
-
-
-async def check_recovered(processes: Processes, child: Child, directory: Path | None = None) -> list[dict]:
-    """See to it that a thread is whole after a crash."""
-    rows = processes.rows()
-    assert {row["status"] for row in rows} <= {"finished", "failed", "cancelled", "undone"}
-    assert all(row["error"] for row in rows if row["status"] == "failed")
-    history = await child.do("history", "t")
-    check_history(history, processes.turns, rows)
-    noted = {row["run_id"] for row in rows}
-    questions = [message["text"] for message in history if message["type"] == "human"]
-    answers = Counter(message["text"] for message in history if message["type"] == "ai")
-    for turn in processes.turns:
-        if turn.run_id is None:
-            continue
-        assert turn.run_id in noted, f"accepted and forgotten: {turn.text!r}"
-        assert turn.text in questions, f"accepted and lost: {turn.text!r}"
-        assert answers[f"re: {turn.text}"] == 1, f"accepted and not answered: {turn.text!r}"
-    return history
 
 
 @pytest.mark.timeout(300)
