@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from agentgraph.events import RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta
@@ -23,6 +24,7 @@ class RunHandle:
         self.tenant = tenant
         self.stop: Stop | None = None
         self.events: list[RunEvent] = []
+        self.listeners = 0
         self._news = asyncio.Event()
         self._work: asyncio.Task[Any] | None = None
         self._over: asyncio.Future[None] | None = None
@@ -44,15 +46,16 @@ class RunHandle:
     async def follow(self) -> AsyncGenerator[RunEvent, None]:
         """Yield all events, those told before first."""
         told = 0
-        while True:
-            news = self._news
-            while told < len(self.events):
-                event = self.events[told]
-                told += 1
-                yield event
-                if isinstance(event, RunFinished | RunFailed):
-                    return
-            await news.wait()
+        with self._listening():
+            while True:
+                news = self._news
+                while told < len(self.events):
+                    event = self.events[told]
+                    told += 1
+                    yield event
+                    if isinstance(event, RunFinished | RunFailed):
+                        return
+                await news.wait()
 
     async def result(self) -> RunResult:
         """Wait for the end.
@@ -60,11 +63,20 @@ class RunHandle:
         Raises:
             Exception: What the run failed with.
         """
-        while (ending := self.ending) is None:
-            await self._news.wait()
+        with self._listening():
+            while (ending := self.ending) is None:
+                await self._news.wait()
         if isinstance(ending, RunFailed):
             raise ending.error
         return RunResult.from_events(self.events)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        self.listeners += 1
+        try:
+            yield
+        finally:
+            self.listeners -= 1
 
     def condensed(self) -> RunHandle:
         """Return a handle on an ended run that keeps its answer in one piece, and no more."""

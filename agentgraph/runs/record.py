@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+from langchain_core import exceptions as model_errors
+
+from agentgraph import errors
 from agentgraph.errors import AgentGraphError, RunCancelledError, is_retryable
 from agentgraph.events import RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta, Usage
 from agentgraph.stores.threads.runs import Row
@@ -33,13 +37,11 @@ def result_record(ending: RunFinished) -> dict[str, Any]:
 
 def error_record(error: Exception) -> dict[str, Any]:
     """Return what a note keeps of a failure. Only our own messages: a vendor's may quote what was said."""
-    ours = isinstance(error, AgentGraphError)
     return {
         "type": type(error).__name__,
         "code": error.code if isinstance(error, AgentGraphError) else "model_failed",
         "message": error.message if isinstance(error, AgentGraphError) else f"the run failed: {type(error).__name__}",
         "is_retryable": is_retryable(error),
-        "is_ours": ours,
     }
 
 
@@ -84,9 +86,15 @@ def events_of(row: Row, *, model: str) -> list[RunEvent]:
     return [started, *said, finished]
 
 
-def _failure(record: Mapping[str, Any]) -> AgentGraphError:
-    return AgentGraphError(
-        record.get("message", "the run failed"),
-        code=record.get("code"),
-        is_retryable=record.get("is_retryable", False),
-    )
+def _failure(record: Mapping[str, Any]) -> Exception:
+    """Raise what was raised, as far as its kind and our own words go."""
+    kind = getattr(errors, record.get("type", ""), None) or getattr(model_errors, record.get("type", ""), None)
+    message = record.get("message", "the run failed")
+    failure: Exception = AgentGraphError(message)
+    if isinstance(kind, type) and issubclass(kind, AgentGraphError | model_errors.ModelError):
+        with suppress(TypeError):
+            failure = kind(message)
+    if isinstance(failure, AgentGraphError):
+        failure.code = record.get("code", failure.code)
+    failure.is_retryable = record.get("is_retryable", False)  # type: ignore[attr-defined]
+    return failure

@@ -70,6 +70,7 @@ logger = logging.getLogger(__name__)
 _LONGEST_WAIT_FOR_MEMORY_S: Final = 2.0  # an embedder that is being loaded takes about one
 _FIRST_LOOK_S: Final = 0.01  # at a thread another process holds; then ever more slowly, up to
 _LAST_LOOK_S: Final = 0.25
+_LAST_LOOK_FOR_A_TURN_S: Final = 0.04  # somebody waits for an answer, and a look is but a read
 _STOPS_EVERY_S: Final = 0.25
 _RECOVERED_EVERY_S: Final = 30.0
 _PRUNED_EVERY: Final = 10  # turns of a thread: seldom enough to cost little, often enough to be short
@@ -167,11 +168,17 @@ class Runner:
             ended = self._recent.add(request, handle)
             self.spawn(self._one_off(with_message_ids(request), handle)).add_done_callback(lambda _: ended())
             return handle
-        return await asyncio.shield(self.spawn(self._accept(with_message_ids(request), handle)))
+        accepting = self.spawn(self._accept(with_message_ids(request), handle))
+        try:
+            return await asyncio.shield(accepting)
+        except asyncio.CancelledError:
+            accepting.add_done_callback(lambda accepted: self._left(request, accepted.result()))
+            raise
 
     def _left(self, request: RunRequest, handle: RunHandle) -> None:
-        """Do as the request says about a caller who went away."""
-        if handle.ending is None and (request.on_disconnect or self.settings.on_disconnect) == "cancel":
+        """Do as the request says about a caller who went away, unless somebody else listens."""
+        is_alone = handle.ending is None and handle.listeners == 0
+        if is_alone and (request.on_disconnect or self.settings.on_disconnect) == "cancel":
             self.spawn(self.cancel(request.scope.tenant, handle.run_id))
 
     async def cancel(self, tenant: str, run_id: str, how: Stop = "cancel") -> None:
@@ -402,7 +409,7 @@ class Runner:
         """Wait until a run may begin; `None` where another process has taken it over."""
         pause = _FIRST_LOOK_S
         while True:
-            found = await self.journal.begin(row)
+            found = await self.journal.begin(row) if self.journal.may_begin(row) else None
             if isinstance(found, Begun):
                 return found
             if isinstance(found, Row):
@@ -412,7 +419,7 @@ class Runner:
             if current is None or not current.is_open or current.process != self.database.process.id:
                 return None
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LAST_LOOK_S)
+            pause = min(pause * 2, _LAST_LOOK_FOR_A_TURN_S)
 
     async def _adopt(self, row: Row) -> None:
         """Carry on a run whose process is dead, or too late. Its thread's turnstile is held."""

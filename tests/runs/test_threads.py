@@ -473,3 +473,39 @@ async def test_a_joined_one_off_run_is_told_whole(open_app) -> None:
     events = [event async for event in app.stream("one two three", tenant="acme", idempotency_key="k")]
     assert [type(event).__name__ for event in events] == ["RunStarted", "TextDelta", "RunFinished"]
     assert events[1].text == "re: one two three"
+
+
+async def test_a_run_somebody_else_listens_to_outlives_the_caller_who_left(open_app) -> None:
+    gate = asyncio.Event()
+    app, _ = await open_app(echo, enable_memory=False)
+    app._runner.chat_model = Slow(gate)
+    options: dict[str, Any] = {"idempotency_key": "k", "on_disconnect": "cancel", "stream": True, **WHERE}
+    first = asyncio.ensure_future(app.run("one", **options))
+    await _until(lambda: _has_said_something(app))
+    second = asyncio.ensure_future(app.run("one", **options))
+    await _until(lambda: any(handle.listeners == 2 for handle in app._runner._handles.values()))
+    first.cancel()
+    await asyncio.sleep(0.05)
+    gate.set()
+    assert (await second).text == "Once upon a time"
+
+
+async def test_a_caller_who_leaves_before_the_run_is_accepted_cancels_it_as_well(open_app) -> None:
+    app, _ = await open_app(echo, enable_memory=False)
+    app._runner.chat_model = Slow(asyncio.Event())
+    running = asyncio.ensure_future(app.run("one", stream=True, on_disconnect="cancel", **WHERE))
+    await asyncio.sleep(0)
+    running.cancel()
+    await app.settled()
+    assert [run.status for run in await app.runs.list(**WHERE)] == ["cancelled"]
+
+
+async def test_a_failure_is_told_again_as_what_it_was(open_app) -> None:
+    from langchain_core.exceptions import ModelTimeoutError
+
+    app, _ = await open_app([ModelTimeoutError("slow"), "Fine."], enable_memory=False, model_retries=0)
+    with pytest.raises(ModelTimeoutError):
+        await app.run("one", **WHERE)
+    (run,) = await app.runs.list(**WHERE)
+    with pytest.raises(ModelTimeoutError):
+        await app.runs.join(run.run_id, tenant="acme")
