@@ -72,6 +72,7 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE UNIQUE INDEX IF NOT EXISTS runs_in_order ON runs (thread_id, position);
 CREATE UNIQUE INDEX IF NOT EXISTS runs_by_key ON runs (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS runs_open ON runs (process) WHERE status IN ('queued', 'running');
+CREATE INDEX IF NOT EXISTS runs_waiting ON runs (thread_id, position) WHERE status IN ('queued', 'running');
 """
 
 _COLUMNS: Final = (
