@@ -152,6 +152,11 @@ class RunJournal:
 
         return await self._database.write(tenant_of_thread_key(row.thread_id), begin)
 
+    def may_begin(self, row: Row) -> bool:
+        """Say whether `begin` is worth a write: no run is ahead, or one that nobody carries any more."""
+        ahead = self._glance(row.thread_id, lambda saver: runs.ahead_of(saver.conn, row.thread_id, row.position))
+        return not ahead or self.is_abandoned(ahead[0])
+
     async def adopt(self, row: Row) -> Begun | None:
         """Take over a run that nobody carries any more; `None` where somebody was faster, or it is not its turn."""
 

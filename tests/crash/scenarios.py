@@ -65,7 +65,7 @@ async def a_paused_holder(
     theirs = [other.say(f"q{name}.other{words}", thread=name) for name in names]
     # Stopped in the middle of a write, it keeps everybody out of the file until it goes on.
     with suppress(TimeoutError):
-        async with asyncio.timeout(6 * ttl_s + 2):
+        async with asyncio.timeout(10 if after_s is None else 4 * ttl_s):
             await asyncio.gather(*(turn.over.wait() for turn in theirs))
     found = Counter(taken_over=sum(turn.is_acknowledged for turn in theirs))
     if after_s is None:
