@@ -71,7 +71,6 @@ _LONGEST_WAIT_FOR_MEMORY_S: Final = 2.0  # an embedder that is being loaded take
 _FIRST_LOOK_S: Final = 0.01  # at a thread another process holds; then ever more slowly, up to
 _LAST_LOOK_S: Final = 0.25
 _LAST_LOOK_FOR_A_TURN_S: Final = 0.04  # somebody waits for an answer, and a look is but a read
-_LAST_LOOK_FOR_A_TURN_S: Final = 0.04  # somebody waits for an answer, and a look is but a read
 _STOPS_EVERY_S: Final = 0.25
 _RECOVERED_EVERY_S: Final = 30.0
 _PRUNED_EVERY: Final = 10  # turns of a thread: seldom enough to cost little, often enough to be short
