@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -102,11 +102,15 @@ def _chat(
     thread: Annotated[str | None, typer.Option(help="The conversation to go on with. [default: a new one]")] = None,
     timezone: Annotated[str | None, typer.Option(help="IANA name of your time zone.")] = None,
     model: Model = None,
+    on_busy: Annotated[
+        Literal["enqueue", "reject", "interrupt", "rollback"] | None,
+        typer.Option(help="What becomes of a run under way on the conversation. [default: enqueue]"),
+    ] = None,
 ) -> None:
     """Talk with the agent in the terminal, or through a pipe."""
     from agentgraph.cli.chat import run_chat
 
-    run_chat(context.obj, tenant=tenant, user=user, thread=thread, timezone=timezone, model=model)
+    run_chat(context.obj, tenant=tenant, user=user, thread=thread, timezone=timezone, model=model, on_busy=on_busy)
 
 
 @app.command("serve")

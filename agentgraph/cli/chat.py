@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from langchain_core.exceptions import ModelError
+from langchain_core.messages import BaseMessage
+from pydantic import BaseModel
 from rich.console import Console
 from rich.text import Text
 
 from agentgraph._sync import run_sync
 from agentgraph.app import AgentGraph
+from agentgraph.cli.approval import ask_about
 from agentgraph.cli.invocation import Invocation
 from agentgraph.cli.progress import DownloadProgress
-from agentgraph.cli.render import RunView, compact_receipt, safe
+from agentgraph.cli.render import LABEL_WIDTH, RunView, compact_receipt, safe
+from agentgraph.cli.stopping import RunStop
 from agentgraph.cli.turn import play
-from agentgraph.errors import AgentGraphError
+from agentgraph.errors import AgentGraphError, NotFoundError
+from agentgraph.events import RunEvent
 from agentgraph.memory.record import recalled_from
+from agentgraph.run import OnBusy, RunResult
 from agentgraph.scope import Scope
 from agentgraph.tools.builtin import builtin_tools
 
@@ -29,8 +36,9 @@ _HELP: Final = """\
 /new       begin a new thread; memory stays
 /memories  show what is remembered
 /help      show this
-/quit      leave (so does Ctrl-D); Ctrl-C stops an answer"""
+/quit      leave (so does Ctrl-D); Ctrl-C ends an answer, and twice leaves"""
 _MOST_MEMORIES: Final = 50
+_YOU: Final = Text("you     ", style="bold green")
 
 
 def run_chat(
@@ -41,13 +49,14 @@ def run_chat(
     thread: str | None = None,
     timezone: str | None = None,
     model: str | None = None,
+    on_busy: OnBusy | None = None,
 ) -> None:
     """Read messages until the input ends; answer each.
 
     Raises:
         AgentGraphError: An id or zone is not one, or there is no model to be had.
     """
-    settings = invocation.settings(default_model=model, timezone=timezone)
+    settings = invocation.settings(default_model=model, timezone=timezone, on_busy=on_busy)
     scope = Scope.parse(tenant, user=user, thread=thread or _new_thread())
     with DownloadProgress(Console(stderr=True)) as progress:
         agent = AgentGraph(settings, tools=builtin_tools(_present), progress=progress)
@@ -66,6 +75,8 @@ class _Chat:
         self._scope = scope
         self._console = console
         self._is_interactive = sys.stdin.isatty()
+        self._tenant = scope.tenant if scope.session is None else f"{scope.tenant}:{scope.session}"
+        self._was_interrupted = False
 
     def talk(self) -> None:
         """Answer until `/quit` or the end of the input."""
@@ -73,6 +84,7 @@ class _Chat:
             with suppress(ImportError):
                 import readline  # noqa: F401  gives `input` a history and line editing
             self._say(f"{self._agent.default_model} · thread {self._scope.thread} · /help tells the commands")
+        self._ask_again()
         while (line := self._read()) is not None:
             match line.split():
                 case []:
@@ -92,36 +104,94 @@ class _Chat:
                 case _:
                     self._answer(line)
 
-    def _read(self) -> str | None:
-        """Return the next line, or `None` at the end."""
+    def _read(self, prompt: Text | None = None) -> str | None:
+        """Return the next line, or `None` at the end; the second Ctrl-C in a row is one."""
         while True:
             try:
-                if not self._is_interactive:
-                    line = sys.stdin.readline()
-                    return line.strip() if line else None
-                return self._console.input(Text("you     ", style="bold green")).strip()
+                line = self._line(prompt or _YOU)
             except EOFError:
                 self._console.print()
                 return None
             except KeyboardInterrupt:
                 self._console.print()
+                was_interrupted, self._was_interrupted = self._was_interrupted, True
+                if was_interrupted or prompt is not None:
+                    return None
+                self._say("Ctrl-C again leaves")
+                continue
+            self._was_interrupted = False
+            return line
+
+    def _line(self, prompt: Text) -> str:
+        if self._is_interactive:
+            return self._console.input(prompt).strip()
+        if not (line := sys.stdin.readline()):
+            raise EOFError
+        return line.strip()
 
     def _answer(self, said: str) -> None:
         if not self._is_interactive:
-            self._console.print(Text("you     ", style="bold green").append(safe(said), style="not bold default"))
-        scope = self._scope
-        tenant = scope.tenant if scope.session is None else f"{scope.tenant}:{scope.session}"
-        view = RunView(self._console)
+            self._console.print(_YOU.copy().append(safe(said), style="not bold default"))
+        self._answer_questions(self._carry(said))
+
+    def _answer_questions(self, result: RunResult | None) -> None:
+        """Ask what a run waits for, and carry it on, until it waits no more or nobody answers."""
+        while result is not None and result.interrupts:
+            answer = self._asked(result.interrupts[0]["value"])
+            if answer is None:
+                return
+            result = self._carry([], resume=answer)
+
+    def _carry(self, messages: str | Sequence[BaseMessage], **options: Any) -> RunResult | None:
+        """Show a run while it goes on; return what came of it, or `None` where it failed."""
+        scope, view, stop = self._scope, RunView(self._console), RunStop(self._agent, self._scope.tenant)
+
+        def show(event: RunEvent) -> None:
+            stop.on(event)
+            view.on(event)
+
         try:
-            events = self._agent.stream_sync(said, tenant=tenant, user=scope.user, thread=scope.thread)
-            turn = play(events, view.on)
-            self._console.print(compact_receipt(turn.result))
-        except KeyboardInterrupt:
+            with stop.listening():
+                events = self._agent.stream_sync(
+                    messages, tenant=self._tenant, user=scope.user, thread=scope.thread, **options
+                )
+                result = play(events, show).result
+        except KeyboardInterrupt:  # the second one
             view.interrupted()
-            self._say("stopped; the answer is finished in the background and kept on the thread")
+            self._say("        it is still being ended; what was said so far stays on the thread")
+            self._was_interrupted = True
+            return None
         except (AgentGraphError, ModelError) as error:
             view.interrupted()
             self._console.print(Text(f"error   {' '.join(safe(str(error)).split())}", style="red"), soft_wrap=True)
+            return None
+        self._was_interrupted = stop.was_asked
+        if result.is_cancelled:
+            self._console.print(Text("        cancelled; what was said so far stays on the thread", style="yellow"))
+        self._console.print(compact_receipt(result))
+        return result
+
+    def _asked(self, question: Mapping[str, Any]) -> dict[str, Any] | None:
+        def read(prompt: str) -> str | None:
+            label = Text(f"{'':<{LABEL_WIDTH}}{safe(prompt)}", style="yellow")
+            line = self._read(label)
+            if line is not None and not self._is_interactive:
+                self._console.print(label.append(safe(line), style="default"))
+            return line
+
+        answer = ask_about(question, read=read, console=self._console)
+        if answer is None:
+            self._say("        not answered; the next message closes the question")
+        return answer
+
+    def _ask_again(self) -> None:
+        """Put what the thread was left waiting for."""
+        try:
+            at = run_sync(self._agent.threads.checkpoint(tenant=self._tenant, thread=self._scope.thread))
+        except NotFoundError:
+            return
+        if at.interrupts and (answer := self._asked(_as_json(at.interrupts[0]["value"]))) is not None:
+            self._answer_questions(self._carry([], resume=answer))
 
     def _list_memories(self) -> None:
         store = self._agent.store
@@ -146,6 +216,10 @@ class _Chat:
 
 def _new_thread() -> str:
     return f"chat-{uuid4().hex[:8]}"
+
+
+def _as_json(question: Any) -> Any:
+    return question.model_dump(mode="json") if isinstance(question, BaseModel) else question
 
 
 def _present() -> datetime:
