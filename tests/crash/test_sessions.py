@@ -186,6 +186,19 @@ def test_of_two_processes_one_ends_each_session(open_child: OpenChild, tmp_path:
     assert sorted(data["session_id"] for data in calls(tmp_path)) == sorted(names)
 
 
+def test_a_run_waits_for_the_end_another_process_is_about(open_child: OpenChild, tmp_path: Path) -> None:
+    second = open_child()
+    first = open_child(ttl_s=0.5, callback_s=2.0)
+    first.say("run", "one")
+    wait_for(lambda: len(calls(tmp_path)) == 1)
+    begun = time.monotonic()
+    second.say("run", "one")
+    assert time.monotonic() - begun > 0.5
+    keys = [data["idempotency_key"] for data in calls(tmp_path)]
+    assert len(set(keys)) == len(keys)
+    assert [data["message_count"] for data in calls(tmp_path)] == [2] * len(keys)
+
+
 def test_a_kill_in_the_callback_has_it_called_again_under_the_same_key(open_child: OpenChild, tmp_path: Path) -> None:
     first = open_child(ttl_s=0.5, dies="in the callback")
     first.say("run", "one")
