@@ -25,7 +25,6 @@ T = TypeVar("T")
 Sync = Literal["full", "normal"]
 
 BUSY_TIMEOUT_MS: Final = 10_000
-_JOURNAL_BYTES: Final = 4_096_000
 _MOST_PER_COMMIT: Final = 256
 _OS_CODES: Final = {
     errno.ENOSPC: sqlite3.SQLITE_FULL,
@@ -68,7 +67,7 @@ class SqliteFile:
             schema: SQL that is safe to run at every opening (`CREATE ... IF NOT EXISTS`).
             pool: Where the work runs; owned by the caller.
             sync: `full` survives a power cut; `normal` may lose the last commits then, never corrupt the file.
-            page_size: Bytes in a page of a new file; SQLite's own choice by default. The journal may grow to 4 MB.
+            page_size: Bytes in a page of a new file; SQLite's own choice by default.
             prepare: Further set-up on the writing connection.
 
         Raises:
@@ -90,7 +89,6 @@ class SqliteFile:
                 connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
                 if page_size is not None:
                     connection.execute(f"PRAGMA page_size={page_size}")
-                    connection.execute(f"PRAGMA wal_autocheckpoint={_JOURNAL_BYTES // page_size}")
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute(f"PRAGMA synchronous={sync.upper()}")
                 connection.execute("PRAGMA foreign_keys=ON")

@@ -244,6 +244,7 @@ class ThreadDatabase:
         Raises:
             StoreUnavailableError: Somebody reads an old state just now; try again.
         """
+        self._remembering.forget()
         if self.has(tenant):
             await asyncio.wrap_future(self._pool.submit(empty_journal, self._path(tenant)))
 

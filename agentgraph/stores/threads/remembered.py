@@ -39,6 +39,11 @@ class RememberingSerializer(JsonPlusSerializer):
                 self._bytes -= len(self._known.popitem(last=False)[0])
         return _anew(value)
 
+    def forget(self) -> None:
+        """Drop everything: something in it may have been forgotten."""
+        self._known.clear()
+        self._bytes = 0
+
 
 def _anew(value: Any) -> Any:
     if isinstance(value, list):
