@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import io
 import json
 import os
 import signal
@@ -62,7 +63,7 @@ def say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
         paid.append(amount)
         return f"paid {amount}"
 
-    def say_all(lines: Iterable[str | BaseException], *, script: Any) -> str:
+    def say_all(lines: Iterable[str | BaseException], *, script: Any, is_piped: bool = False) -> str:
         typed = iter(lines)
         model = Stopped(script=script)
 
@@ -80,7 +81,10 @@ def say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
 
         monkeypatch.setattr("agentgraph.cli.chat.AgentGraph", opened)
         monkeypatch.setattr(builtins, "input", read)
-        monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+        if is_piped:
+            monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in typed)))
+        else:
+            monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
         capsys.readouterr()
         assert main(["chat", "--tenant", "acme", "--thread", "trip"]) == 0
         assert next(typed, None) is None, "the chat ended early"
@@ -151,6 +155,13 @@ def test_a_question_left_open_is_put_again(say: Say, paid: list[int], capsys: py
     out = say(["y"], script=["It is paid."])
     assert "asks    pay(amount=500)" in out
     assert paid == [500]
+
+
+def test_a_pipe_answers_with_its_next_line(say: Say, paid: list[int]) -> None:
+    out = say(["Pay.", "y"], script=[PAYS, "It is paid."], is_piped=True)
+    assert "or edit: y" in out
+    assert paid == [500]
+    assert "not answered" in say(["Pay."], script=[PAYS], is_piped=True)
 
 
 def test_on_busy_is_one_of_four(capsys: pytest.CaptureFixture[str]) -> None:
