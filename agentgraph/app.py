@@ -41,6 +41,7 @@ from agentgraph.models.embeddings import (
 )
 from agentgraph.models.load import ModelPool, Progress, default_model_name
 from agentgraph.run import RunRequest, RunResult
+from agentgraph.runs.briefing import Briefing
 from agentgraph.runs.runner import Runner
 from agentgraph.runs.runs import Runs
 from agentgraph.runs.session_keeper import OnSessionEnd, SessionKeeper
@@ -257,7 +258,7 @@ class AgentGraph:
     async def open_model(self, spec: str | None = None) -> BaseChatModel:
         """Open the model a request would use, fetching it if need be, so that the first run need not wait."""
         loop = await self._ready()
-        return await call_on(loop, self._runner.model(spec))
+        return await call_on(loop, self._runner.briefing.model(spec))
 
     @property
     def router(self) -> APIRouter:
@@ -462,13 +463,17 @@ class AgentGraph:
         )
         runner = Runner(
             settings=settings,
-            clock=self._clock,
-            models=models,
-            chat_model=self._chat_model,
-            tool_names=frozenset(tool.name for tool in self._tools),
+            briefing=Briefing(
+                settings=settings,
+                clock=self._clock,
+                models=models,
+                chat_model=self._chat_model,
+                tool_names=frozenset(tool.name for tool in self._tools),
+                remembers=self._memories is not None,
+                writes_inline=worker is None,
+            ),
             threaded=graph.compile(checkpointer=checkpointer, store=self._memories, name="agentgraph"),
             one_off=graph.compile(store=self._memories, name="agentgraph"),
-            remembers=self._memories is not None,
             database=database,
             journal=RunJournal(database, retry_window_s=settings.retry_window_s, sessions=gate),
             outbox=outbox,

@@ -8,12 +8,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, Final, Protocol, cast
 from uuid import uuid4
 
 from langchain_core.exceptions import ModelTimeoutError
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
@@ -22,7 +20,6 @@ from langgraph.runtime import Runtime
 
 from agentgraph.errors import (
     AgentGraphError,
-    ConfigurationError,
     InvalidInputError,
     LeaseLostError,
     NotFoundError,
@@ -31,18 +28,16 @@ from agentgraph.errors import (
     StoreUnavailableError,
     ThreadBusyError,
 )
-from agentgraph.events import AnswerCompleted, RunEvent, RunFailed, RunStarted
+from agentgraph.events import AnswerCompleted, RunEvent, RunFailed
 from agentgraph.graph.build import Graph
 from agentgraph.graph.context import RunContext
-from agentgraph.graph.guidance import SMALL_MODEL_PROMPT
 from agentgraph.graph.nodes.retrieve_memory import newest_question, owed_by
 from agentgraph.graph.nodes.summarize import summarize
-from agentgraph.graph.prompt import DEFAULT_SYSTEM_PROMPT
 from agentgraph.graph.state import AgentState
 from agentgraph.memory.reembedding import Reembedding
 from agentgraph.memory.worker import MemoryWorker
-from agentgraph.models.load import ModelPool
 from agentgraph.run import RunRequest, RunResult, finished
+from agentgraph.runs.briefing import Briefing
 from agentgraph.runs.handle import RunHandle
 from agentgraph.runs.recent import RecentRuns
 from agentgraph.runs.record import error_record, events_of, result_record
@@ -92,13 +87,9 @@ class Runner:
 
     Attributes:
         settings: How runs go where a request does not say.
-        clock: Tells the present moment.
-        models: Chat models by name.
-        chat_model: The caller's own, used where a request names none.
-        tool_names: The server tools.
+        briefing: What each run is given.
         threaded: The graph with its checkpointer, for runs on a thread.
         one_off: The graph without one.
-        remembers: Whether there is a store of memories.
         database: Where runs are noted and threads are held; with a caller's own checkpointer, too.
         journal: The runs in it.
         outbox: Where a turn files what memory owes.
@@ -109,13 +100,9 @@ class Runner:
     """
 
     settings: Settings
-    clock: Callable[[], datetime]
-    models: ModelPool
-    chat_model: BaseChatModel | None
-    tool_names: frozenset[str]
+    briefing: Briefing
     threaded: Graph
     one_off: Graph
-    remembers: bool
     database: ThreadDatabase
     journal: RunJournal
     outbox: TenantCheckpoints
@@ -206,12 +193,6 @@ class Runner:
             self.spawn(self._followed(row, handle))
         return handle
 
-    async def model(self, spec: str | None) -> BaseChatModel:
-        """Return the model a request would use."""
-        if spec is None and self.chat_model is not None:
-            return self.chat_model
-        return await self.models.get(spec or self.models.default_name)
-
     # Waiting
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -276,7 +257,9 @@ class Runner:
     async def _accept(self, request: RunRequest, handle: RunHandle) -> RunHandle:
         """Note the run; what comes after that is nobody's to wait for."""
         try:
-            context = await self._context(request, handle.run_id)  # what cannot work is refused before it is accepted
+            context = await self.briefing.context(
+                request, handle.run_id
+            )  # what cannot work is refused before it is accepted
             accepted = await self._accepted(request, handle.run_id)
         except Exception as error:  # noqa: BLE001  handed to the caller as the run's last event
             handle.tell(RunFailed(run_id=handle.run_id, error=_translated(error)))
@@ -312,7 +295,7 @@ class Runner:
         # model calls: its listeners would hear every token twice.
         var_child_runnable_config.set(None)
         with self._counted(request.scope.tenant), self._kept_alive(row, begun):
-            handle.tell(self._started(request, row.run_id))
+            handle.tell(self.briefing.started(request, row.run_id))
             try:
                 self._prepare_recall(request, context)
                 async with self._turnstile.enter(row.thread_id):
@@ -346,12 +329,12 @@ class Runner:
             begun=begun,
             handle=handle,
             recursion_limit=2 * context.max_turns + 10,
-            has_effects=bool(self.tool_names),
+            has_effects=bool(self.briefing.tool_names),
             duration_ms=lambda: (time.perf_counter() - started) * 1000,
         )
         try:
             if self.worker is not None and context.include_memories:
-                await self.worker.caught_up(self._readable(request.scope), timeout_s=_LONGEST_WAIT_FOR_MEMORY_S)
+                await self.worker.caught_up(self.briefing.readable(request.scope), timeout_s=_LONGEST_WAIT_FOR_MEMORY_S)
             outcome = await run.carry()
             await self._note(row, request, context, begun.lease, outcome)
         except LeaseLostError:
@@ -433,7 +416,7 @@ class Runner:
             try:
                 if request is None:
                     raise AgentGraphError("what was asked is no longer known", code="request_lost")
-                context = await self._context(request, row.run_id)
+                context = await self.briefing.context(request, row.run_id)
             except Exception as error:  # noqa: BLE001  it can never be carried on: that is noted, and seen
                 failure = _translated(error)
                 self.database.open_lease(begun.lease)
@@ -441,7 +424,7 @@ class Runner:
                 handle.tell(RunFailed(run_id=row.run_id, error=failure))
             else:
                 logger.info("carrying on run %s, which its process left", row.run_id)
-                handle.tell(self._started(request, row.run_id))
+                handle.tell(self.briefing.started(request, row.run_id))
                 with self._counted(request.scope.tenant):
                     await self._hold(row, request, context, handle, begun)
         self._handles.pop(row.run_id, None)
@@ -477,7 +460,7 @@ class Runner:
                 handle.tell(RunFailed(run_id=row.run_id, error=gone))
                 break
             if not current.is_open:
-                for event in events_of(current, model=self._default_model()):
+                for event in events_of(current, model=self.briefing.default_model):
                     handle.tell(event)
                 break
             if self.journal.is_abandoned(current):
@@ -537,10 +520,10 @@ class Runner:
 
         with self._counted(request.scope.tenant):
             try:
-                context = await self._context(request, handle.run_id)
-                handle.tell(self._started(request, handle.run_id))
+                context = await self.briefing.context(request, handle.run_id)
+                handle.tell(self.briefing.started(request, handle.run_id))
                 self._prepare_recall(request, context)
-                readable = self._readable(request.scope)
+                readable = self.briefing.readable(request.scope)
                 if self.worker is not None and context.include_memories:
                     await self.worker.caught_up(readable, timeout_s=_LONGEST_WAIT_FOR_MEMORY_S)
                 newest = next((m for m in reversed(request.messages) if isinstance(m, HumanMessage)), None)
@@ -574,71 +557,12 @@ class Runner:
 
     # What a run is given
 
-    def _started(self, request: RunRequest, run_id: str) -> RunStarted:
-        return RunStarted(
-            run_id=run_id,
-            tenant=request.scope.tenant,
-            thread=request.scope.session or request.scope.thread,
-            model=request.model or self._default_model(),
-        )
-
-    def _readable(self, scope: Scope) -> list[tuple[str, ...]]:
-        return scope.read_namespaces(include_global=self.settings.enable_global_memory)
-
     def _prepare_recall(self, request: RunRequest, context: RunContext) -> None:
         """Begin to embed the question while its turn comes and its thread is read."""
         store: object = self.threaded.store
         if context.include_memories and isinstance(store, HybridSearch):
             _, question = newest_question({"messages": list(request.messages)})
-            store.prepare(self._readable(request.scope), question)
-
-    async def _context(self, request: RunRequest, run_id: str) -> RunContext:
-        settings = self.settings
-        if request.scope.session is not None and not settings.enable_session_memory:
-            raise ConfigurationError(
-                "sessions are switched off: set AGENTGRAPH_ENABLE_SESSION_MEMORY", code="sessions_off"
-            )
-        remembers = settings.enable_memory and request.include_memories and self.remembers
-        model = await self.model(request.model)
-        needs_guidance = self._needs_guidance(request.model)
-        default = f"{DEFAULT_SYSTEM_PROMPT} {SMALL_MODEL_PROMPT}" if needs_guidance else DEFAULT_SYSTEM_PROMPT
-        own = settings.system_prompt if settings.system_prompt is not None else default if remembers else None
-        prompts = [prompt for prompt in (own, request.system_prompt) if prompt]
-        taken = self.tool_names & {tool["function"]["name"] for tool in request.tools}
-        if taken:
-            raise InvalidInputError(
-                f"the server has tools of these names already: {', '.join(sorted(taken))}", param="tools"
-            )
-        return RunContext(
-            scope=request.scope,
-            now=request.now or self.clock(),
-            as_of=request.now,  # asked from the past, memory knows no more than it did then
-            zone=request.timezone or settings.timezone,
-            model=model,
-            run_id=run_id,
-            model_parameters=self._parameters(request),
-            system_prompt="\n\n".join(prompts) or None,
-            client_tools=request.tools,
-            tool_choice=request.tool_choice,
-            include_memories=remembers,
-            stream=request.stream,
-            max_turns=settings.max_turns,
-            needs_guidance=remembers and needs_guidance,
-            inline_writing=self.worker is None and self.remembers,
-        )
-
-    def _default_model(self) -> str:
-        return type(self.chat_model).__name__ if self.chat_model is not None else self.models.default_name
-
-    def _needs_guidance(self, spec: str | None) -> bool:
-        if spec is None and self.chat_model is not None:
-            return False
-        return self.models.provider(spec or self.models.default_name).needs_guidance
-
-    def _parameters(self, request: RunRequest) -> Mapping[str, Any]:
-        if not request.parameters or (request.model is None and self.chat_model is not None):
-            return request.parameters
-        return self.models.translated(request.model or self.models.default_name, request.parameters)
+            store.prepare(self.briefing.readable(request.scope), question)
 
     # What follows a run
 
@@ -651,7 +575,7 @@ class Runner:
         if context.include_memories:
             self._notify(scope)
             if self.reembedding is not None:
-                self.reembedding.look_after(leaf[0] for leaf in self._readable(scope))
+                self.reembedding.look_after(leaf[0] for leaf in self.briefing.readable(scope))
         key = scope.thread_key
         if key is None:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -176,24 +177,21 @@ class Threads:
     ) -> CheckpointInfo:
         """Return one checkpoint; by default the one the thread stands at."""
         key = _key(tenant, thread)
-        state = await self._state(key, checkpoint)
-        if state.created_at is None:
-            raise NotFoundError(f"there is no checkpoint {checkpoint or ''!r} on this thread")
-        return _info(state, await self._head(key))
+        return _info(await self._existing(key, checkpoint), await self._head(key))
 
     @on_its_loop
     async def branches(self, *, tenant: str, thread: str | None = None) -> Sequence[Branch]:
         """Return the ends of all lines a thread's conversation took, the latest first: an edit begins a new one."""
         key = _key(tenant, thread)
         rows = [row for row in self._runner().journal.of_thread(key, limit=_MOST_LISTED) if row.checkpoint_id]
-        head = await self._head(key)
+        here = await self._end_before_head(key, {row.checkpoint_id for row in rows})
         passed = {row.parent_checkpoint_id for row in rows}
         return [
             Branch(
                 checkpoint_id=str(row.checkpoint_id),
                 run_id=row.run_id,
                 ended_at=row.ended_at,
-                is_current=row.checkpoint_id == head,
+                is_current=row.checkpoint_id == here,
             )
             for row in rows
             if row.checkpoint_id not in passed
@@ -272,8 +270,22 @@ class Threads:
     async def _state(self, key: str, checkpoint: str | None) -> StateSnapshot:
         return await self._runner().threaded.aget_state(_config(key, checkpoint))
 
+    async def _end_before_head(self, key: str, ends: AbstractSet[str | None]) -> str | None:
+        """Return the end of the run behind which a thread stands: going back or shortening write after it."""
+        checkpointer: Any = self._runner().threaded.checkpointer
+        at = await self._head(key)
+        while at is not None and at not in ends:
+            config = _config(key, at)
+            config["configurable"]["checkpoint_ns"] = ""
+            found = await checkpointer.aget_tuple(config)
+            parent = found.parent_config if found is not None else None
+            at = None if parent is None else parent["configurable"]["checkpoint_id"]
+        return at
+
     async def _head(self, key: str) -> str | None:
         runner = self._runner()
+        if not runner.database.has(_tenant(key)):
+            return None
         if runner.files_itself:
             return runner.database.glance(_tenant(key), lambda saver: heads.head(saver.conn, key))
         state = await self._state(key, None)

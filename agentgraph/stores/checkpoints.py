@@ -65,6 +65,8 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         """Return the checkpoint a thread stands at, or the one that `config` names."""
         thread_id = _thread_id(config)
         await self.database.flush(thread_id, fence_of(config))
+        if not self.database.has(tenant_of_thread_key(thread_id)):
+            return None  # reading begins nothing
         return self.database.glance(tenant_of_thread_key(thread_id), lambda saver: _at(saver, config))
 
     async def alist(
@@ -76,6 +78,8 @@ class TenantCheckpoints(BaseCheckpointSaver[str]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """Yield a thread's checkpoints, the last written first."""
+        if not self.database.has(_tenant(config)):
+            return
         # Read whole: a paused cursor would hold up every writer of the file.
         rows = await self.database.read(
             _tenant(config), lambda saver: _listed(saver, config, filter=filter, before=before, limit=limit)

@@ -255,6 +255,8 @@ class RunJournal:
 
     def of_thread(self, thread_id: str, *, limit: int) -> list[Row]:
         """Return a thread's runs, the newest first."""
+        if not self._database.has(tenant_of_thread_key(thread_id)):
+            return []
         return self._glance(thread_id, lambda saver: runs.of_thread(saver.conn, thread_id, limit=limit))
 
     def ended_with(self, thread_id: str, message_id: str) -> Row | None:

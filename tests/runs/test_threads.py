@@ -60,7 +60,7 @@ async def test_turns_asked_at_once_are_taken_in_order_each_with_its_answer(open_
 async def test_a_busy_thread_is_refused_to_those_who_would_not_wait(open_app) -> None:
     gate = asyncio.Event()
     app, _ = await open_app(echo, enable_memory=False)
-    app._runner.chat_model = Slow(gate)
+    app._runner.briefing.chat_model = Slow(gate)
     first = asyncio.ensure_future(app.run("one", stream=True, **WHERE))
     await _until(lambda: bool(app._runner._handles))
     with pytest.raises(ThreadBusyError):
@@ -73,10 +73,10 @@ async def test_a_busy_thread_is_refused_to_those_who_would_not_wait(open_app) ->
 async def test_a_run_under_way_is_stopped_and_what_it_said_kept(open_app) -> None:
     gate = asyncio.Event()
     app, _ = await open_app(echo, enable_memory=False)
-    app._runner.chat_model = Slow(gate)
+    app._runner.briefing.chat_model = Slow(gate)
     first = asyncio.ensure_future(app.run("one", stream=True, **WHERE))
     await _until(lambda: _has_said_something(app))
-    app._runner.chat_model = ScriptedChatModel(script=echo)
+    app._runner.briefing.chat_model = ScriptedChatModel(script=echo)
     second = await app.run("two", on_busy="interrupt", **WHERE)
     stopped = await first
     assert stopped.is_cancelled
@@ -90,10 +90,10 @@ async def test_a_run_under_way_is_undone(open_app) -> None:
     gate = asyncio.Event()
     app, _ = await open_app(echo, enable_memory=False)
     await app.run("zero", **WHERE)
-    app._runner.chat_model = Slow(gate)
+    app._runner.briefing.chat_model = Slow(gate)
     first = asyncio.ensure_future(app.run("one", stream=True, **WHERE))
     await _until(lambda: _has_said_something(app))
-    app._runner.chat_model = ScriptedChatModel(script=echo)
+    app._runner.briefing.chat_model = ScriptedChatModel(script=echo)
     await app.run("two", on_busy="rollback", **WHERE)
     with pytest.raises(RunCancelledError) as caught:
         await first
@@ -103,7 +103,7 @@ async def test_a_run_under_way_is_undone(open_app) -> None:
 
 async def test_cancelling_takes_less_than_a_second_and_the_thread_goes_on(open_app) -> None:
     app, _ = await open_app(echo, enable_memory=False)
-    app._runner.chat_model = Slow(asyncio.Event())
+    app._runner.briefing.chat_model = Slow(asyncio.Event())
     events = app.stream("one", **WHERE)
     run_id, said = "", ""
     loop = asyncio.get_running_loop()
@@ -122,7 +122,7 @@ async def test_cancelling_takes_less_than_a_second_and_the_thread_goes_on(open_a
     partial = (await app.history(**WHERE))[-1]
     assert partial.response_metadata["finish_reason"] == "cancelled"
     assert (await app.runs.get(run_id, tenant="acme")).status == "cancelled"
-    app._runner.chat_model = ScriptedChatModel(script=echo)
+    app._runner.briefing.chat_model = ScriptedChatModel(script=echo)
     assert (await app.run("two", **WHERE)).text == "re: two"
 
 
@@ -224,6 +224,7 @@ async def test_an_edit_begins_a_branch_and_the_old_one_stays_reachable(open_app)
     old = await app.threads.history(checkpoint=ends[1].checkpoint_id, **WHERE)
     assert texts(old) == ["u1", "re: u1", "u2", "re: u2", "u3", "re: u3"]
     await app.threads.switch(ends[1].checkpoint_id, **WHERE)
+    assert [end.is_current for end in await app.threads.branches(**WHERE)] == [False, True]
     await app.run("u4", **WHERE)
     assert texts(await app.history(**WHERE)) == ["u1", "re: u1", "u2", "re: u2", "u3", "re: u3", "u4", "re: u4"]
 
@@ -360,7 +361,7 @@ async def test_a_new_message_instead_of_an_answer_closes_the_question(open_app) 
 async def test_deleting_a_thread_under_a_run_brings_nothing_back(open_app) -> None:
     app, _ = await open_app(echo, enable_memory=False)
     await app.run("zero", **WHERE)
-    app._runner.chat_model = Slow(asyncio.Event())
+    app._runner.briefing.chat_model = Slow(asyncio.Event())
     running = asyncio.ensure_future(app.run("one", stream=True, **WHERE))
     await _until(lambda: _has_said_something(app))
     await app.threads.delete(**WHERE)
@@ -368,7 +369,7 @@ async def test_deleting_a_thread_under_a_run_brings_nothing_back(open_app) -> No
         await running
     assert await app.history(**WHERE) == []
     assert await app.threads.list(tenant="acme") == []
-    app._runner.chat_model = ScriptedChatModel(script=echo)
+    app._runner.briefing.chat_model = ScriptedChatModel(script=echo)
     await app.run("anew", **WHERE)
     assert texts(await app.history(**WHERE)) == ["anew", "re: anew"]
 
@@ -385,7 +386,7 @@ async def test_two_applications_on_one_directory_take_turns(open_app) -> None:
 async def test_a_run_is_joined_and_cancelled_from_another_process(open_app) -> None:
     one, _ = await open_app(echo, enable_memory=False)
     two, _ = await open_app(echo, enable_memory=False)
-    one._runner.chat_model = Slow(asyncio.Event())
+    one._runner.briefing.chat_model = Slow(asyncio.Event())
     running = asyncio.ensure_future(one.run("one", stream=True, **WHERE))
     await _until(lambda: _has_said_something(one))
     (run_id,) = one._runner._handles
@@ -424,20 +425,20 @@ def _has_said_something(app: Any) -> bool:
 async def test_who_waits_for_a_run_whose_process_died_carries_it_on(open_app) -> None:
     one, _ = await open_app(echo, enable_memory=False)
     two, _ = await open_app(echo, enable_memory=False)
-    one._runner.chat_model = Slow(asyncio.Event())
+    one._runner.briefing.chat_model = Slow(asyncio.Event())
     running = asyncio.ensure_future(one.run("one", stream=True, **WHERE))
     await _until(lambda: _has_said_something(one))
     (run_id,) = one._runner._handles
     one._runner.database.process.close()  # as far as others can see, its process is dead
     assert (await two.runs.join(run_id, tenant="acme")).text == "re: one"
-    one._runner.chat_model._gate.set()
+    one._runner.briefing.chat_model._gate.set()
     assert (await running).text == "re: one"  # it came too late, and tells what happened
     assert texts(await two.history(**WHERE)) == ["one", "re: one"]
 
 
 async def test_what_was_said_in_a_cancelled_run_is_remembered(open_app) -> None:
     app, _ = await open_app(echo)
-    app._runner.chat_model = Slow(asyncio.Event())
+    app._runner.briefing.chat_model = Slow(asyncio.Event())
     running = asyncio.ensure_future(app.run("My dog is called Rex.", stream=True, **WHERE))
     await _until(lambda: _has_said_something(app))
     (run_id,) = app._runner._handles
@@ -478,7 +479,7 @@ async def test_a_joined_one_off_run_is_told_whole(open_app) -> None:
 async def test_a_run_somebody_else_listens_to_outlives_the_caller_who_left(open_app) -> None:
     gate = asyncio.Event()
     app, _ = await open_app(echo, enable_memory=False)
-    app._runner.chat_model = Slow(gate)
+    app._runner.briefing.chat_model = Slow(gate)
     options: dict[str, Any] = {"idempotency_key": "k", "on_disconnect": "cancel", "stream": True, **WHERE}
     first = asyncio.ensure_future(app.run("one", **options))
     await _until(lambda: _has_said_something(app))
@@ -492,7 +493,7 @@ async def test_a_run_somebody_else_listens_to_outlives_the_caller_who_left(open_
 
 async def test_a_caller_who_leaves_before_the_run_is_accepted_cancels_it_as_well(open_app) -> None:
     app, _ = await open_app(echo, enable_memory=False)
-    app._runner.chat_model = Slow(asyncio.Event())
+    app._runner.briefing.chat_model = Slow(asyncio.Event())
     running = asyncio.ensure_future(app.run("one", stream=True, on_disconnect="cancel", **WHERE))
     await asyncio.sleep(0)
     running.cancel()
@@ -509,3 +510,18 @@ async def test_a_failure_is_told_again_as_what_it_was(open_app) -> None:
     (run,) = await app.runs.list(**WHERE)
     with pytest.raises(ModelTimeoutError):
         await app.runs.join(run.run_id, tenant="acme")
+
+
+async def test_reading_begins_nothing(open_app, tmp_path) -> None:
+    app, _ = await open_app(echo, enable_memory=False)
+    where: dict[str, Any] = {"tenant": "nobody", "thread": "t"}
+    assert await app.history(**where) == []
+    assert await app.threads.list(tenant="nobody") == []
+    assert await app.threads.checkpoints(**where) == []
+    assert await app.threads.branches(**where) == []
+    assert await app.runs.list(**where) == []
+    with pytest.raises(NotFoundError, match="no such thread"):
+        await app.threads.checkpoint(**where)
+    with pytest.raises(NotFoundError):
+        await app.runs.get("run-x", tenant="nobody")
+    assert not (tmp_path / "tenants" / "nobody").exists()
