@@ -154,3 +154,15 @@ async def test_a_run_and_a_change_that_is_no_run_do_not_wait_for_each_other(tmp_
         async with asyncio.timeout(5):
             await runner.update("acme/thread/t", {"summary": "What was said before."})
             assert (await runs[0].result()).text == "re: q1"
+
+
+async def test_8_processes_create_one_file_together(processes: Processes) -> None:
+    for number in range(scaled(5)):
+        directory = processes.directory / str(number)
+        children = [await processes.start(directory) for _ in range(8)]
+        turns = [child.say(f"q{number}.{n}") for n, child in enumerate(children)]
+        for turn in turns:
+            assert (await turn.ended()).is_answered, turn.failure
+        check_history(await children[0].do("history", "t"), turns, processes.rows(directory))
+        for child in children:
+            await child.killed()

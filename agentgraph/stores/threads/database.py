@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -18,7 +19,7 @@ from typing import Any, Final, TypeVar
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from agentgraph.errors import LeaseLostError
+from agentgraph.errors import LeaseLostError, StoreUnavailableError
 from agentgraph.scope import tenant_directory, tenant_of_thread_key
 from agentgraph.stores.sqlite import SqliteFile, Sync, empty_journal
 from agentgraph.stores.threads import archive, heads, lease, outbox, runs, sessions, steady_clock, tool_calls
@@ -31,6 +32,8 @@ __all__ = ["Job", "Saver", "ThreadDatabase"]
 T = TypeVar("T")
 
 _FILE: Final = "threads.db"
+_CREATION_S: Final = 2.0
+_CREATION_LOOK_S: Final = 0.005
 # A turn changes a few bytes in many places, and the journal takes a page for each: small pages halve what is written.
 _PAGE_SIZE: Final = 1024
 _SCHEMA: Final = "".join(
@@ -275,7 +278,9 @@ class _TenantFile:
             self._saver = Saver(connection, serde=serde)
             self._saver.setup()
 
-        self._database = SqliteFile(path, schema=_SCHEMA, pool=pool, sync=sync, page_size=_PAGE_SIZE, prepare=prepare)
+        self._database = _created(
+            lambda: SqliteFile(path, schema=_SCHEMA, pool=pool, sync=sync, page_size=_PAGE_SIZE, prepare=prepare)
+        )
         self._reader = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         self.reading = Saver(self._reader, serde=serde)
         self.replaying = Saver(self._reader, serde=remembering)
@@ -300,6 +305,23 @@ class _TenantFile:
 
     def run(self, job: Job[T]) -> T:
         return self._database.run(lambda _: job(self._saver))
+
+
+def _created(opened: Callable[[], SqliteFile]) -> SqliteFile:
+    """Open a file that other processes may be creating just now.
+
+    SQLite's busy handler is not called where the kind of journal changes, nor where a reader turns writer: it says at
+    once that the file is locked.
+    """
+    deadline = time.monotonic() + _CREATION_S
+    while True:
+        try:
+            return opened()
+        except StoreUnavailableError as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+            if code != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_CREATION_LOOK_S)
 
 
 def delete_rows(saver: Saver, thread_id: str) -> None:
