@@ -236,6 +236,7 @@ class Processes:
             while child.pid is None or not (child.is_ready or not child.is_running):
                 assert child.pid or child.is_running, "the process died before it was born"
                 await child._news.wait()
+        assert child.is_ready or options.get("fail"), "the process died as it was started"
         return child
 
     @property
