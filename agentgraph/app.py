@@ -41,12 +41,16 @@ from agentgraph.models.embeddings import (
 )
 from agentgraph.models.load import ModelPool, Progress, default_model_name
 from agentgraph.run import RunRequest, RunResult
+from agentgraph.runs.aftercare import Aftercare
 from agentgraph.runs.briefing import Briefing
+from agentgraph.runs.recent import RecentRuns
 from agentgraph.runs.runner import Runner
 from agentgraph.runs.runs import Runs
 from agentgraph.runs.session_keeper import OnSessionEnd, SessionKeeper
 from agentgraph.runs.sessions import Sessions
+from agentgraph.runs.thread_access import ThreadAccess
 from agentgraph.runs.threads import Threads
+from agentgraph.runs.under_way import UnderWay
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
 from agentgraph.stores.checkpoints import TenantCheckpoints
@@ -366,7 +370,7 @@ class AgentGraph:
         target, forgetter = ForgetTarget(scope=scope, key=key), self._forgetter()
         await forgetter.remove(target)
         # Copies in threads and files go when the runs under way have ended, of which the caller is one.
-        self._runner.spawn(_forget_later(forgetter, target))
+        self._runner.under_way.spawn(_forget_later(forgetter, target))
 
     def _forgetter(self) -> Forgetter:
         return Forgetter(
@@ -461,6 +465,21 @@ class AgentGraph:
             memory_tools=[tool.name for tool in self._memory_tools],
             embeddings=embeddings,
         )
+        under_way = UnderWay()
+        access = ThreadAccess(
+            graph=graph.compile(checkpointer=checkpointer, store=self._memories, name="agentgraph"),
+            database=database,
+            journal=RunJournal(database, retry_window_s=settings.retry_window_s, sessions=gate),
+            files_itself=checkpointer is outbox,
+        )
+        aftercare = Aftercare(
+            settings=settings,
+            under_way=under_way,
+            threads=access,
+            outbox=outbox,
+            worker=worker,
+            reembedding=reembedding,
+        )
         runner = Runner(
             settings=settings,
             briefing=Briefing(
@@ -472,27 +491,25 @@ class AgentGraph:
                 remembers=self._memories is not None,
                 writes_inline=worker is None,
             ),
-            threaded=graph.compile(checkpointer=checkpointer, store=self._memories, name="agentgraph"),
+            access=access,
+            aftercare=aftercare,
+            under_way=under_way,
             one_off=graph.compile(store=self._memories, name="agentgraph"),
-            database=database,
-            journal=RunJournal(database, retry_window_s=settings.retry_window_s, sessions=gate),
             outbox=outbox,
-            files_itself=checkpointer is outbox,
-            worker=worker,
-            reembedding=reembedding,
+            recent=RecentRuns(settings.retry_window_s),
         )
         if worker is not None:
-            runner.spawn(_collect_debts(outbox, worker))
+            under_way.spawn(_collect_debts(outbox, worker))
         watch = asyncio.get_running_loop().create_task(runner.watch())
         resources.push_async_callback(_stop, watch)
         keeper = SessionKeeper(runner, gate, store=self._memories, on_end=self._on_session_end)
-        runner.sessions = self._session_keeper = keeper
+        aftercare.sessions = self._session_keeper = keeper
         resources.push_async_callback(keeper.aclose)
         sweep = asyncio.get_running_loop().create_task(keeper.watch())
         resources.push_async_callback(_stop, sweep)
-        runner.spawn(runner.recover_all())
+        under_way.spawn(runner.recover_all())
         if self._memories is not None:
-            runner.spawn(asyncio.to_thread(_warm_up, embeddings))
+            under_way.spawn(asyncio.to_thread(_warm_up, embeddings))
         return runner
 
     async def _embedder(self) -> CachedEmbeddings | None:
@@ -525,7 +542,7 @@ class AgentGraph:
         if resources is None:
             return
         self._closed = True
-        await self._runner.finished()
+        await self._runner.under_way.finished()
         await resources.aclose()
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol, cast
+from typing import Final
 from uuid import uuid4
 
 from langchain_core.exceptions import ModelTimeoutError
@@ -16,7 +16,6 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.errors import NodeTimeoutError
-from langgraph.runtime import Runtime
 
 from agentgraph.errors import (
     AgentGraphError,
@@ -25,28 +24,27 @@ from agentgraph.errors import (
     NotFoundError,
     RunCancelledError,
     StoreError,
-    StoreUnavailableError,
     ThreadBusyError,
 )
 from agentgraph.events import AnswerCompleted, RunEvent, RunFailed
 from agentgraph.graph.build import Graph
 from agentgraph.graph.context import RunContext
 from agentgraph.graph.nodes.retrieve_memory import newest_question, owed_by
-from agentgraph.graph.nodes.summarize import summarize
-from agentgraph.graph.state import AgentState
-from agentgraph.memory.reembedding import Reembedding
 from agentgraph.memory.worker import MemoryWorker
 from agentgraph.run import RunRequest, RunResult, finished
+from agentgraph.runs.aftercare import Aftercare
 from agentgraph.runs.briefing import Briefing
 from agentgraph.runs.handle import RunHandle
 from agentgraph.runs.recent import RecentRuns
 from agentgraph.runs.record import error_record, events_of, result_record
+from agentgraph.runs.thread_access import FIRST_LOOK_S, LAST_LOOK_S, ThreadAccess
 from agentgraph.runs.thread_run import Outcome, ThreadRun
+from agentgraph.runs.under_way import UnderWay
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
-from agentgraph.stores.checkpoints import FENCE, TenantCheckpoints
+from agentgraph.stores.checkpoints import TenantCheckpoints
 from agentgraph.stores.hybrid import HybridSearch
-from agentgraph.stores.threads import archive, outbox
+from agentgraph.stores.threads import outbox
 from agentgraph.stores.threads.database import Saver, ThreadDatabase
 from agentgraph.stores.threads.lease import Lease
 from agentgraph.stores.threads.runs import Row, Stop
@@ -54,31 +52,16 @@ from agentgraph.threads.journal import Accepted, Begun, RunJournal
 from agentgraph.threads.reading import ThreadHistory
 from agentgraph.threads.request import with_message_ids
 from agentgraph.threads.session_gate import SessionOverError
-from agentgraph.threads.truncate import Strategy
-from agentgraph.threads.turnstile import Turnstile
 from agentgraph.tools.ledger import ToolLedger
 
-__all__ = ["Ends", "Graph", "Runner"]
+__all__ = ["Runner"]
 
 logger = logging.getLogger(__name__)
 # Somebody who says a thing and asks about it at once, on another thread, waits this long at the most for it to be kept.
 _LONGEST_WAIT_FOR_MEMORY_S: Final = 2.0  # an embedder that is being loaded takes about one
-_FIRST_LOOK_S: Final = 0.01  # at a thread another process holds; then ever more slowly, up to
-_LAST_LOOK_S: Final = 0.25
 _LAST_LOOK_FOR_A_TURN_S: Final = 0.04  # somebody waits for an answer, and a look is but a read
 _STOPS_EVERY_S: Final = 0.25
 _RECOVERED_EVERY_S: Final = 30.0
-_PRUNED_EVERY: Final = 10  # turns of a thread: seldom enough to cost little, often enough to be short
-
-
-class Ends(Protocol):
-    """What sees to sessions."""
-
-    async def over(self, thread_id: str) -> None:
-        """End a session that is over, or wait until whoever ends it is done."""
-
-    async def trim(self, scope: Scope, context: RunContext) -> None:
-        """Bring a session back within what it may keep."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,36 +71,44 @@ class Runner:
     Attributes:
         settings: How runs go where a request does not say.
         briefing: What each run is given.
-        threaded: The graph with its checkpointer, for runs on a thread.
-        one_off: The graph without one.
-        database: Where runs are noted and threads are held; with a caller's own checkpointer, too.
-        journal: The runs in it.
+        access: Holds threads and changes them.
+        aftercare: Sees to what follows a run.
+        under_way: What of it all is under way.
+        one_off: The graph without a checkpointer.
         outbox: Where a turn files what memory owes.
-        files_itself: Whether the checkpointer files what a turn owes and archives; a caller's own does not.
-        worker: Writes what is owed; `None` where the graph does so itself.
-        reembedding: Sees to vectors of another embedding model; `None` where there is no store of memories.
-        sessions: Ends sessions and keeps them within their limits.
+        recent: One-off runs that can be joined.
     """
 
     settings: Settings
     briefing: Briefing
-    threaded: Graph
+    access: ThreadAccess
+    aftercare: Aftercare
+    under_way: UnderWay
     one_off: Graph
-    database: ThreadDatabase
-    journal: RunJournal
     outbox: TenantCheckpoints
-    files_itself: bool
-    worker: MemoryWorker | None
-    reembedding: Reembedding | None
-    sessions: Ends | None = None
-    _turnstile: Turnstile = field(default_factory=Turnstile)
-    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
-    _summarising: set[str] = field(default_factory=set)
-    _overlong: dict[str, bool] = field(default_factory=dict)  # threads to be looked at, and whether they are too long
-    _under_way: dict[str, set[asyncio.Event]] = field(default_factory=dict)
+    recent: RecentRuns
     _handles: dict[str, RunHandle] = field(default_factory=dict)
     _carried: dict[str, tuple[str, Lease | None]] = field(default_factory=dict)  # run → tenant and lease
-    _recent: RecentRuns = field(default_factory=RecentRuns)
+
+    @property
+    def threaded(self) -> Graph:
+        """The graph with its checkpointer."""
+        return self.access.graph
+
+    @property
+    def database(self) -> ThreadDatabase:
+        """Where runs are noted and threads are held; with a caller's own checkpointer, too."""
+        return self.access.database
+
+    @property
+    def journal(self) -> RunJournal:
+        """The runs in it."""
+        return self.access.journal
+
+    @property
+    def worker(self) -> MemoryWorker | None:
+        """Writes memory; `None` where the graph does so itself."""
+        return self.aftercare.worker
 
     # Asking
 
@@ -147,15 +138,15 @@ class Runner:
         handle = RunHandle(f"run-{uuid4().hex}", request.scope.tenant)
         if request.scope.thread_key is None:
             try:
-                if (known := self._recent.repeated(request)) is not None:
+                if (known := self.recent.repeated(request)) is not None:
                     return known
             except InvalidInputError as error:
                 handle.tell(RunFailed(run_id=handle.run_id, error=error))
                 return handle
-            ended = self._recent.add(request, handle)
-            self.spawn(self._one_off(with_message_ids(request), handle)).add_done_callback(lambda _: ended())
+            ended = self.recent.add(request, handle)
+            self.under_way.spawn(self._one_off(with_message_ids(request), handle)).add_done_callback(lambda _: ended())
             return handle
-        accepting = self.spawn(self._accept(with_message_ids(request), handle))
+        accepting = self.under_way.spawn(self._accept(with_message_ids(request), handle))
         try:
             return await asyncio.shield(accepting)
         except asyncio.CancelledError:
@@ -166,7 +157,7 @@ class Runner:
         """Do as the request says about a caller who went away, unless somebody else listens."""
         is_alone = handle.ending is None and handle.listeners == 0
         if is_alone and (request.on_disconnect or self.settings.on_disconnect) == "cancel":
-            self.spawn(self.cancel(request.scope.tenant, handle.run_id))
+            self.under_way.spawn(self.cancel(request.scope.tenant, handle.run_id))
 
     async def cancel(self, tenant: str, run_id: str, how: Stop = "cancel") -> None:
         """Ask for a run to be ended, in whichever process it is; one that has ended stays as it is.
@@ -181,7 +172,7 @@ class Runner:
         if handle is not None:
             handle.ask_to_stop(how)
 
-    def under_way(self, run_id: str) -> RunHandle | None:
+    def handle_of(self, run_id: str) -> RunHandle | None:
         """Return a run of this process that has not ended."""
         return self._handles.get(run_id)
 
@@ -190,67 +181,24 @@ class Runner:
         handle = self._handles.get(row.run_id)
         if handle is None:
             handle = self._handles[row.run_id] = RunHandle(row.run_id, _tenant(row))
-            self.spawn(self._followed(row, handle))
+            self.under_way.spawn(self._followed(row, handle))
         return handle
 
     # Waiting
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Start work that `finished` waits for."""
-        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def finished(self) -> None:
-        """Wait until no run and nothing spawned is under way."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
     async def finished_of(self, tenant: str, *, timeout_s: float) -> int:
         """Wait until the runs of `tenant` that are under way now have ended; return how many have not, in time."""
-        waiting = [asyncio.ensure_future(ended.wait()) for ended in self._under_way.get(tenant, ())]
-        if not waiting:
-            return 0
-        _, unfinished = await asyncio.wait(waiting, timeout=timeout_s)
-        for task in unfinished:
-            task.cancel()
-        return len(unfinished)
+        return await self.under_way.finished_of(tenant, timeout_s=timeout_s)
 
-    @asynccontextmanager
-    async def alone_on(self, thread_key: str, *, timeout_s: float) -> AsyncIterator[None]:
-        """Hold a thread, so that no run is on it.
-
-        Raises:
-            StoreUnavailableError: A run does not leave it in time.
-        """
-        async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await stack.enter_async_context(self._turnstile.enter(thread_key))
-            except TimeoutError as error:
-                raise StoreUnavailableError(f"the thread {thread_key!r} is busy; try again", code="busy") from error
-            yield
+    def alone_on(self, thread_key: str, *, timeout_s: float) -> AbstractAsyncContextManager[None]:
+        """Keep this process's runs off a thread; see `ThreadAccess.alone_on`."""
+        return self.access.alone_on(thread_key, timeout_s=timeout_s)
 
     async def settled(self) -> None:
-        """Wait until, besides, memory is written."""
-        await self.finished()
+        """Wait until nothing is under way and memory is written."""
+        await self.under_way.finished()
         if self.worker is not None:
             await self.worker.settled()
-
-    @contextmanager
-    def _counted(self, tenant: str) -> Iterator[None]:
-        """Be one of the runs that `finished_of` waits for."""
-        ended = asyncio.Event()
-        under_way = self._under_way.setdefault(tenant, set())
-        under_way.add(ended)
-        try:
-            yield
-        finally:
-            ended.set()
-            under_way.discard(ended)
-            if not under_way:
-                self._under_way.pop(tenant, None)
 
     # Runs on a thread
 
@@ -274,7 +222,7 @@ class Runner:
             handle = RunHandle(row.run_id, request.scope.tenant)
             context = replace(context, run_id=row.run_id)
         self._handles[row.run_id] = handle
-        self.spawn(self._carry(row, request, context, handle, accepted.begun))
+        self.under_way.spawn(self._carry(row, request, context, handle, accepted.begun))
         return handle
 
     async def _accepted(self, request: RunRequest, run_id: str) -> Accepted:
@@ -283,9 +231,9 @@ class Runner:
             try:
                 return await self.journal.accept(request, run_id, on_busy=request.on_busy or self.settings.on_busy)
             except SessionOverError:
-                if self.sessions is None:
+                if self.aftercare.sessions is None:
                     raise
-                await self.sessions.over(request.scope.required_thread_key)
+                await self.aftercare.sessions.over(request.scope.required_thread_key)
 
     async def _carry(
         self, row: Row, request: RunRequest, context: RunContext, handle: RunHandle, begun: Begun | None
@@ -294,11 +242,11 @@ class Runner:
         # The caller may itself be a step of some chain or graph, whose callbacks LangChain would hand down to our
         # model calls: its listeners would hear every token twice.
         var_child_runnable_config.set(None)
-        with self._counted(request.scope.tenant), self._kept_alive(row, begun):
+        with self.under_way.counted(request.scope.tenant), self._kept_alive(row, begun):
             handle.tell(self.briefing.started(request, row.run_id))
             try:
                 self._prepare_recall(request, context)
-                async with self._turnstile.enter(row.thread_id):
+                async with self.access.turnstile.enter(row.thread_id):
                     held = begun or await self._turn_of(row)
                     if held is not None:
                         self._carried[row.run_id] = (request.scope.tenant, held.lease)
@@ -344,22 +292,22 @@ class Runner:
         except Exception as error:  # noqa: BLE001  noted with the run, and told
             failure = _translated(error)
             await self._note_failure(row, begun.lease, failure)
-            self._notify(request.scope)
+            self.aftercare.notify(request.scope)
             handle.tell(RunFailed(run_id=row.run_id, error=failure))
             return
         if outcome.ending is None:
             undone = RunCancelledError("the run was undone on account of a later one", code="rolled_back")
             handle.tell(RunFailed(run_id=row.run_id, error=undone))
             return
-        self._follow_up(request.scope, context, outcome.history_tokens, outcome.history_messages)
-        if row.position % _PRUNED_EVERY == 0 and self.files_itself and self.settings.checkpoint_retention:
-            self.spawn(self._prune(row.thread_id))
+        self.aftercare.follow_up(
+            request.scope, context, outcome.history_tokens, outcome.history_messages, position=row.position
+        )
         handle.tell(outcome.ending)
 
     async def _note(self, row: Row, request: RunRequest, context: RunContext, held: Lease, outcome: Outcome) -> None:
         also: Callable[[Saver], object] | None = None
         # A run that was cancelled may never have come to the checkpoint that files what it owes.
-        if outcome.status == "cancelled" or (not self.files_itself and outcome.status != "undone"):
+        if outcome.status == "cancelled" or (not self.access.files_itself and outcome.status != "undone"):
             newest = next((m for m in reversed(request.messages) if isinstance(m, HumanMessage)), None)
             owed = owed_by(newest, context) if self.worker is not None else []
 
@@ -390,7 +338,7 @@ class Runner:
 
     async def _turn_of(self, row: Row) -> Begun | None:
         """Wait until a run may begin; `None` where another process has taken it over."""
-        pause = _FIRST_LOOK_S
+        pause = FIRST_LOOK_S
         while True:
             found = await self.journal.begin(row) if self.journal.may_begin(row) else None
             if isinstance(found, Begun):
@@ -408,7 +356,7 @@ class Runner:
         """Carry on a run whose process is dead, or too late. Its thread's turnstile is held."""
         begun = await self.journal.adopt(row)
         if begun is None:
-            await asyncio.sleep(_FIRST_LOOK_S)
+            await asyncio.sleep(FIRST_LOOK_S)
             return
         handle = self._handles.setdefault(row.run_id, RunHandle(row.run_id, _tenant(row)))
         with self._kept_alive(row, begun):
@@ -425,7 +373,7 @@ class Runner:
             else:
                 logger.info("carrying on run %s, which its process left", row.run_id)
                 handle.tell(self.briefing.started(request, row.run_id))
-                with self._counted(request.scope.tenant):
+                with self.under_way.counted(request.scope.tenant):
                     await self._hold(row, request, context, handle, begun)
         self._handles.pop(row.run_id, None)
 
@@ -434,7 +382,7 @@ class Runner:
         abandoned = self.journal.abandoned(tenant)
 
         async def in_order(thread_id: str) -> None:
-            async with self._turnstile.enter(thread_id):
+            async with self.access.turnstile.enter(thread_id):
                 for row in abandoned:
                     if row.thread_id == thread_id:
                         await self._adopt(row)
@@ -452,7 +400,7 @@ class Runner:
 
     async def _followed(self, row: Row, handle: RunHandle) -> None:
         """Tell of a run that another process carries, or that ended before."""
-        pause = _FIRST_LOOK_S
+        pause = FIRST_LOOK_S
         while True:
             current = self.journal.get(_tenant(row), row.run_id)
             if current is None:
@@ -466,7 +414,7 @@ class Runner:
             if self.journal.is_abandoned(current):
                 await self.recover(_tenant(row))
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LAST_LOOK_S)
+            pause = min(pause * 2, LAST_LOOK_S)
         self._handles.pop(row.run_id, None)
 
     @contextmanager
@@ -486,7 +434,7 @@ class Runner:
             now = time.monotonic()
             if now - looked > _RECOVERED_EVERY_S:
                 looked = now
-                self.spawn(self.recover_all())
+                self.under_way.spawn(self.recover_all())
             tenants: dict[str, list[str]] = {}
             for run_id, (tenant, _) in self._carried.items():
                 tenants.setdefault(tenant, []).append(run_id)
@@ -518,7 +466,7 @@ class Runner:
                 answers.append(event)
             handle.tell(event)
 
-        with self._counted(request.scope.tenant):
+        with self.under_way.counted(request.scope.tenant):
             try:
                 context = await self.briefing.context(request, handle.run_id)
                 handle.tell(self.briefing.started(request, handle.run_id))
@@ -548,9 +496,9 @@ class Runner:
                     context.client_tool_names,
                     duration_ms=(time.perf_counter() - started) * 1000,
                 )
-                self._follow_up(request.scope, context, 0)
+                self.aftercare.follow_up(request.scope, context, 0)
             except Exception as error:  # noqa: BLE001  the outermost place of a run: handed to the caller
-                self._notify(request.scope)
+                self.aftercare.notify(request.scope)
                 ending = RunFailed(run_id=handle.run_id, error=_translated(error))
         handle.tell(ending)
         self._handles.pop(handle.run_id, None)
@@ -563,150 +511,6 @@ class Runner:
         if context.include_memories and isinstance(store, HybridSearch):
             _, question = newest_question({"messages": list(request.messages)})
             store.prepare(self.briefing.readable(request.scope), question)
-
-    # What follows a run
-
-    def _notify(self, scope: Scope) -> None:
-        if self.worker is not None:
-            self.worker.notify(scope.tenant, scope.write_namespace)
-
-    def _follow_up(self, scope: Scope, context: RunContext, history_tokens: int, history_messages: int = 0) -> None:
-        """Start what is due after the answer."""
-        if context.include_memories:
-            self._notify(scope)
-            if self.reembedding is not None:
-                self.reembedding.look_after(leaf[0] for leaf in self.briefing.readable(scope))
-        key = scope.thread_key
-        if key is None:
-            return
-        is_long = history_tokens > self.settings.live_window_tokens
-        if scope.session is not None:
-            is_long = is_long or history_messages > self._session_window
-        if is_long or (scope.session is not None and self.sessions is not None):
-            # What grows while it is being shortened is looked at once more.
-            self._overlong[key] = self._overlong.get(key, False) or is_long
-            if key not in self._summarising:
-                self._summarising.add(key)
-                self.spawn(self._bound(key, scope, context)).add_done_callback(lambda _: self._summarising.discard(key))
-
-    @property
-    def _session_window(self) -> int:
-        return min(self.settings.session_summarize_after, self.settings.session_max_messages)
-
-    async def _bound(self, key: str, scope: Scope, context: RunContext) -> None:
-        """Keep a thread within its limits."""
-        try:
-            while (is_long := self._overlong.pop(key, None)) is not None:
-                if is_long:
-                    await self.shorten(scope, context)
-                if scope.session is not None and self.sessions is not None:
-                    await self.sessions.trim(scope, context)
-        except AgentGraphError as error:  # the next turn tries again
-            logger.warning("a thread of %r could not be shortened: %s", scope.tenant, error.message)
-
-    async def shorten(
-        self,
-        scope: Scope,
-        context: RunContext,
-        *,
-        strategy: Strategy | None = None,
-        live_window_tokens: int | None = None,
-        max_messages: int | None = None,
-    ) -> None:
-        """Move a thread's older part out of its window. The model is called before the thread is held.
-
-        Args:
-            scope: Names the thread.
-            context: As the nodes get it.
-            strategy: How; `None` as is set, and so with the rest.
-            live_window_tokens: How long the window may be.
-            max_messages: How many messages it may hold.
-        """
-        if max_messages is None and scope.session is not None:
-            max_messages = self._session_window
-        thread_id = scope.thread_key
-        assert thread_id is not None  # noqa: S101
-        with self._counted(scope.tenant):
-            before = (await self.threaded.aget_state(_config(scope))).values
-            update = await summarize(
-                cast("AgentState", before),
-                Runtime(context=context),
-                strategy=strategy or self.settings.truncation_strategy,
-                live_window_tokens=live_window_tokens or self.settings.live_window_tokens,
-                max_messages=max_messages,
-                timeout_s=self.settings.model_timeout_s,
-            )
-
-            def still_fits(now: Mapping[str, Any]) -> bool:
-                """Say whether the thread was not branched off meanwhile."""
-                live = {message.id for message in now.get("messages", ())}
-                going = {message.id for message in update["messages"]}
-                return now.get("archive_tail") == before.get("archive_tail") and going <= live
-
-            if update:
-                await self.update(thread_id, update, provided=still_fits)
-
-    async def _prune(self, thread_id: str) -> None:
-        """Drop the checkpoints of turns too old to travel back to; the next time does what this one cannot."""
-        try:
-            async with self.held(thread_id) as held:
-                await self.outbox.prune_thread(thread_id, self.settings.checkpoint_retention, fence=held.fence)
-        except AgentGraphError as error:
-            logger.warning("the thread %s was not pruned: %s", thread_id, error.message)
-
-    async def update(
-        self,
-        thread_id: str,
-        values: AgentState,
-        *,
-        checkpoint: str | None = None,
-        provided: Callable[[Mapping[str, Any]], bool] = lambda _: True,
-    ) -> None:
-        """Change a thread's state while no run is on it.
-
-        Args:
-            thread_id: Which thread.
-            values: As a node returns them.
-            checkpoint: Change it as it was there: the thread then stands on a branch.
-            provided: Looks at the state once the thread is held, and says whether the change still makes sense.
-
-        Raises:
-            ThreadBusyError: Another process does not let go of it.
-        """
-        async with self.held(thread_id) as held:
-            config: RunnableConfig = {"configurable": {"thread_id": thread_id, FENCE: held.fence}}
-            if checkpoint is not None:
-                config["configurable"]["checkpoint_id"] = checkpoint
-            if not provided((await self.threaded.aget_state(config)).values):
-                return
-            await self.threaded.aupdate_state(config, cast("dict[str, Any]", values), as_node="summarize")
-            archived = [] if self.files_itself else list(values.get("archived", ()))
-
-            def file(saver: Saver) -> None:
-                archive.file_archived(saver.conn, thread_id, archived, saver.serde)
-
-            await self.database.commit(thread_id, held.fence, file)
-
-    @asynccontextmanager
-    async def held(self, thread_id: str) -> AsyncIterator[Lease]:
-        """Hold a thread without a run, for a moment."""
-        pause = _FIRST_LOOK_S
-        deadline = time.monotonic() + 2 * self.database.lease_ttl_s
-        while True:
-            # Let go of between two looks: a run that was accepted with its lease has yet to come through here.
-            async with self._turnstile.enter(thread_id):
-                if (held := await self.journal.hold(thread_id)) is not None:
-                    self.database.open_lease(held)
-                    try:
-                        yield held
-                    finally:
-                        self.database.close_lease(held)
-                        await self.journal.let_go(held)
-                    return
-            if time.monotonic() > deadline:
-                raise ThreadBusyError(f"a run is under way on the thread {thread_id!r}; try again later")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LAST_LOOK_S)
 
 
 def _config(scope: Scope) -> RunnableConfig:

@@ -203,7 +203,7 @@ class SessionKeeper:
             self._told.add(row.key)
             await self._database.write(tenant, lambda saver: _remove(saver, row, scope))
             self._told.discard(row.key)
-        if not self.runner.files_itself:
+        if not self.runner.access.files_itself:
             checkpointer: Any = self.runner.threaded.checkpointer
             await checkpointer.adelete_thread(thread_id)
         await self._forget(scope)

@@ -61,7 +61,7 @@ class SessionLimits:
         if live > self._max_messages or size > self._max_bytes:
             # A window beyond the limits by itself: no summary could be had of it, or its turns are very long.
             for tokens in (self._max_bytes // 8, 1):
-                await self._runner.shorten(
+                await self._runner.aftercare.shorten(
                     scope,
                     context,
                     strategy="drop_oldest",
@@ -76,7 +76,7 @@ class SessionLimits:
 
     async def _drop(self, thread_id: str, remembered: int) -> tuple[int, int]:
         """Drop archived messages and checkpoints; return the thread's bytes and its messages in the window."""
-        async with self._runner.held(thread_id) as held:
+        async with self._runner.access.held(thread_id) as held:
             values = (await self._runner.threaded.aget_state({"configurable": {"thread_id": thread_id}})).values
             tail, live = values.get("archive_tail"), len(values.get("messages", ()))
             most = max(0, self._max_messages - live)
@@ -89,7 +89,7 @@ class SessionLimits:
                     room = max(0, archive.bytes_in(connection, thread_id) - beyond)
                     archive.keep_newest(connection, thread_id, tail, most=most, max_bytes=room)
                     size = sessions.bytes_of(connection, thread_id)
-                if size + remembered > self._max_bytes and self._runner.files_itself:
+                if size + remembered > self._max_bytes and self._runner.access.files_itself:
                     prune.keep_latest(saver, thread_id)
                 sessions.measured(connection, thread_id, live=live)
                 return sessions.bytes_of(connection, thread_id)

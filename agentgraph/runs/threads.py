@@ -208,7 +208,7 @@ class Threads:
         """
         key = _key(tenant, thread)
         await self._existing(key, checkpoint)
-        await self._runner().update(key, {"turns": 0}, checkpoint=checkpoint)
+        await self._runner().access.update(key, {"turns": 0}, checkpoint=checkpoint)
 
     @on_its_loop
     async def fork(self, *, tenant: str, thread: str | None = None, to: str, checkpoint: str | None = None) -> None:
@@ -235,7 +235,7 @@ class Threads:
             for name in ("summary", "summaries", "archive_tail", "archive_after", "offered_tools")
             if name in values
         }
-        await self._runner().update(
+        await self._runner().access.update(
             destination, cast("AgentState", {**copied, "messages": [*live], "archived": kept, "turns": 0})
         )
         now = datetime.now(UTC).isoformat()
@@ -253,7 +253,7 @@ class Threads:
         key = _key(tenant, thread)
         runner = self._runner()
         for row in runner.journal.of_thread(key, limit=_MOST_LISTED) if runner.database.has(_tenant(key)) else ():
-            if row.is_open and (handle := runner.under_way(row.run_id)) is not None:
+            if row.is_open and (handle := runner.handle_of(row.run_id)) is not None:
                 handle.ask_to_stop("rollback")
         checkpointer: Any = runner.threaded.checkpointer
         await runner.outbox.adelete_thread(key)  # the tombstone first: nothing is written after it
@@ -286,7 +286,7 @@ class Threads:
         runner = self._runner()
         if not runner.database.has(_tenant(key)):
             return None
-        if runner.files_itself:
+        if runner.access.files_itself:
             return runner.database.glance(_tenant(key), lambda saver: heads.head(saver.conn, key))
         state = await self._state(key, None)
         head: str | None = (state.config or {}).get("configurable", {}).get("checkpoint_id")

@@ -34,7 +34,7 @@ import agentgraph.threads.journal
 import agentgraph.tools.ledger
 from agentgraph import AgentGraph
 from agentgraph.events import RunFailed, RunFinished, RunStarted
-from agentgraph.runs.runner import Runner
+from agentgraph.runs.thread_access import ThreadAccess
 from agentgraph.scope import Scope
 from agentgraph.stores.checkpoints import TenantCheckpoints
 from agentgraph.stores.threads import lease, runs
@@ -212,9 +212,9 @@ FAIL_POINTS: dict[str, tuple[Any, str, str]] = {
     "before the end is noted": (RunJournal, "end", "before"),
     "while the end is noted": (runs, "end", "after"),
     "after the end is noted": (RunJournal, "end", "after"),
-    "before a window is shortened": (Runner, "update", "before"),
+    "before a window is shortened": (ThreadAccess, "update", "before"),
     "while a window is shortened": (agentgraph.stores.checkpoints.archive, "file_archived", "after"),
-    "after a window is shortened": (Runner, "update", "after"),
+    "after a window is shortened": (ThreadAccess, "update", "after"),
     "before a run is taken over": (RunJournal, "adopt", "before"),
     "after a run is taken over": (RunJournal, "adopt", "after"),
 }
@@ -499,7 +499,7 @@ class Process:
     async def do_touch(self, app: AgentGraph, thread: str) -> None:
         """Change a thread without a run, as its shortening does."""
         key = Scope(tenant=TENANT, thread=thread).thread_key
-        await app._runner.update(key, {"summary": "What was said before."})
+        await app._runner.access.update(key, {"summary": "What was said before."})
 
     async def do_clock(self, app: AgentGraph, offset_s: float) -> None:
         self.clock.offset_s = offset_s

@@ -541,7 +541,7 @@ async def test_a_session_keeps_no_more_bytes_than_it_may(open_app: OpenApp, limi
     for turn in range(20):
         await app.run(f"Turn {turn} is about subject {turn}: " + f"word{turn} " * 300, tenant=ALICE)
         await app.settled()
-        await app._runner.finished()
+        await app._runner.under_way.finished()
     # What memory learned after the last run counts from the next.
     scope_bytes = (await app.sessions.get(ALICE)).size_bytes
     assert scope_bytes <= limit_mb * 1_000_000 + 10_000

@@ -155,7 +155,7 @@ async def test_many_repetitions_of_one_turn_do_not_stay_for_ever(app: AgentGraph
 
 async def test_nothing_is_pruned_while_a_run_is_under_way(app: AgentGraph, threads: TenantCheckpoints) -> None:
     await say(app, "Question 0.", "Question 1.", "Question 2.")
-    async with app._runner.held(THREAD) as held:
+    async with app._runner.access.held(THREAD) as held:
         for refused in (
             threads.prune_thread(THREAD, 1),
             threads.aprune([THREAD]),
