@@ -496,6 +496,9 @@ class Process:
     async def do_delete(self, app: AgentGraph, thread: str) -> None:
         await app.graph.checkpointer.adelete_thread(Scope(tenant=TENANT, thread=thread).thread_key)
 
+    async def do_delete_for_good(self, app: AgentGraph, thread: str) -> None:
+        await app.threads.delete(tenant=TENANT, thread=thread)
+
     async def do_touch(self, app: AgentGraph, thread: str) -> None:
         """Change a thread without a run, as its shortening does."""
         key = Scope(tenant=TENANT, thread=thread).thread_key

@@ -123,7 +123,13 @@ async def a_crash_after_an_effect(processes: Processes, *, without: Guards = ())
 
 
 async def a_deleted_thread(
-    processes: Processes, place: str = "model", *, words: str = "", way: str = "delete", without: Guards = ()
+    processes: Processes,
+    place: str = "model",
+    *,
+    words: str = "",
+    way: str = "delete",
+    by_holder: bool = False,
+    without: Guards = (),
 ) -> Turn:
     """Delete a thread while a run is on it, and go on with its id; return the run that was on it."""
     holder = await processes.start(tools=True, without=list(without))
@@ -132,7 +138,7 @@ async def a_deleted_thread(
     await holder.do("close", f"q0@{place}")
     turn = holder.say(f"q0{words}")
     await holder.at(place, "q0")
-    await other.do(way, "t")
+    await (holder if by_holder else other).do(way, "t")
     assert_gone(processes, but=("threads",))
     await holder.do("open", f"q0@{place}")
     await turn.ended()

@@ -1,17 +1,25 @@
 """A clock that is set back or forward hides nothing that was acknowledged, and changes no order."""
 
 import random
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import Nursery, Processes, check_history
+from tests.crash.harness import Nursery, Processes, check_history, database_of, read
 from tests.crash.scenarios import DAY_S, HOUR_S, clocks_that_are_set
 from tests.crash.seeds import scaled, seed
 
 pytestmark = pytest.mark.integration
 
 LIBRARIES = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/local/lib/faketime/libfaketime.so.1")
+
+
+def libfaketime() -> list[Path]:
+    """Return where the library is, as the system or the Python package of its name brings it."""
+    package = find_spec("libfaketime")
+    brought = Path(package.origin).parent.rglob("libfaketime.so.1") if package and package.origin else ()
+    return [*brought, *(path for pattern in LIBRARIES for path in Path("/").glob(pattern.lstrip("/")))]
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["closed", "killed"])
@@ -32,8 +40,7 @@ async def test_processes_whose_clocks_differ_share_a_thread(processes: Processes
 
 
 async def test_a_clock_set_for_the_whole_process_hides_nothing(tmp_path: Path) -> None:
-    found = [path for pattern in LIBRARIES for path in Path("/").glob(pattern.lstrip("/"))]
-    if not found:
+    if not (found := libfaketime()):
         pytest.skip("libfaketime is not installed")
     said: list[Processes] = []
     for number, offset_s in enumerate((0, -3600, 86_400)):
@@ -45,3 +52,5 @@ async def test_a_clock_set_for_the_whole_process_hides_nothing(tmp_path: Path) -
                 assert (await child.say(f"q{number}").ended()).is_answered
                 turns = [turn for each in said for turn in each.turns]
                 check_history(await child.do("history", "t"), turns, processes.rows())
+    accepted = [at for (at,) in read(database_of(tmp_path), "SELECT accepted_at FROM runs ORDER BY position")]
+    assert accepted[1] < accepted[0] < accepted[2]

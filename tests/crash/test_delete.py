@@ -12,10 +12,13 @@ pytestmark = pytest.mark.integration
     ("place", "words"),
     [("model", ""), ("midway", ""), ("answered", ""), ("tool", " put log"), ("effect", " log"), ("effect", " graph")],
 )
+@pytest.mark.parametrize("way", ["delete", "delete_for_good"])
+@pytest.mark.parametrize("by_holder", [True, False], ids=["by its process", "by another"])
 async def test_a_deleted_thread_stays_deleted_and_its_id_begins_anew(
-    processes: Processes, place: str, words: str
+    processes: Processes, place: str, words: str, way: str, by_holder: bool
 ) -> None:
-    turn = await a_deleted_thread(processes, place, words=words)
+    turn = await a_deleted_thread(processes, place, words=words, way=way, by_holder=by_holder)
     assert turn.failure is not None
-    assert turn.failure["failed"] == "thread_deleted"
-    assert "deleted" in turn.failure["message"]
+    # A process that deletes asks its own run to be undone first.
+    assert turn.failure["failed"] in {"thread_deleted", *(["rolled_back"] if way == "delete_for_good" else [])}
+    assert turn.failure["kind"] == "RunCancelledError"
