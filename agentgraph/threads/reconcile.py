@@ -117,7 +117,7 @@ class _Alignment:
             return self._append(0)
         # A question alone cannot mean that it be answered again: people say "yes" thrice.
         is_proven = again > 1 or bool(theirs[-1].answers) or (len(ours) > 1 and self._head_fits(ours[-2]))
-        if again and is_proven and (again == len(theirs) or not self._run(1)):
+        if again and is_proven and not self._is_edited_before(again) and (again == len(theirs) or not self._run(1)):
             return self._again(ours[-1])
         # More than one new turn is rare; a mere question that both have does not prove it.
         answered = next((at for at, turn in enumerate(theirs) if turn.answers), len(theirs))
@@ -173,6 +173,12 @@ class _Alignment:
             if not _agree(self.ours[-back], self.theirs[old - back]):
                 return back - 1
         return max(longest, 0)
+
+    def _is_edited_before(self, agreeing: int) -> bool:
+        """Tell whether the turn before the last `agreeing` ones has our question and another answer."""
+        if agreeing >= min(len(self.ours), len(self.theirs)):
+            return False
+        return self.ours[-agreeing - 1].question == self.theirs[-agreeing - 1].question
 
     def _fits(self, new: int) -> bool:
         """Tell whether all that the client sent but its last `new` turns is how the thread ends."""

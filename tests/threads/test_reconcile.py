@@ -1,5 +1,6 @@
 """Whatever a client resends, a thread becomes the conversation that its client means."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -264,10 +265,9 @@ class Talk:
     def ask(self) -> None:
         meant, last = self.meant, self.meant[-1] if self.meant else None
         is_open = last is not None and last.answer is None
-        # Whether an answer was edited or belongs to a failed question in the same words cannot be told.
-        editable = [
-            i for i, each in enumerate(meant) if each.heard and not (is_open and each.question == last.question)
-        ]
+        # Whether an answer was edited or belongs to another question in the same words cannot be told.
+        words = Counter(each.question for each in meant)
+        editable = [i for i, each in enumerate(meant) if each.heard and words[each.question] == 1]
         question = self.pick("yes", "go on", "what then", f"question {self.answers}")
         if not all(each.heard for each in meant):
             question = f"question {self.answers}"  # the same words again may be a second attempt
