@@ -152,7 +152,7 @@ async def test_a_run_and_a_change_that_is_no_run_do_not_wait_for_each_other(tmp_
 
         runner.journal.hold = hold_once_a_run_is_accepted
         async with asyncio.timeout(5):
-            await runner.update("acme/thread/t", {"summary": "What was said before."})
+            await runner.access.update("acme/thread/t", {"summary": "What was said before."})
             assert (await runs[0].result()).text == "re: q1"
 
 
