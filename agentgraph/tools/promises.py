@@ -1,4 +1,4 @@
-"""What a tool promises of itself: that it may be repeated, that it wants a person's leave, whom to ask when in doubt.
+"""What a tool promises of itself: that it may be repeated, that it wants a person's leave, whose text it brings in.
 
 Promises stand in a LangChain tool's `metadata` (or `extras`), so a tool from anywhere can make them.
 """
@@ -28,12 +28,19 @@ class Promises:
         on_unknown: What to do when a process stopped while the tool ran: tell the model that nobody knows what came of
             it, or ask a person first.
         takes_key: It is handed an `idempotency_key`, so the same call may be made again with the same key.
+        pinned: It is offered to the model always, whatever else is left out.
+        consequential: It does what strangers must not bring about. Once untrusted text has entered a run, a person must
+            allow each call, or the deployment's `consequential_allowlist` must name the tool.
+        untrusted: What it returns was written by strangers, as web pages, mail and foreign servers' answers are.
     """
 
     idempotent: bool = False
     needs_approval: bool = False
     on_unknown: Literal["tell", "ask"] = "tell"
     takes_key: bool = False
+    pinned: bool = False
+    consequential: bool = False
+    untrusted: bool = False
 
     @property
     def may_repeat(self) -> bool:
@@ -44,12 +51,27 @@ class Promises:
 def promising(
     tool: BaseTool,
     *,
-    idempotent: bool = False,
-    needs_approval: bool = False,
-    on_unknown: Literal["tell", "ask"] = "tell",
+    idempotent: bool | None = None,
+    needs_approval: bool | None = None,
+    on_unknown: Literal["tell", "ask"] | None = None,
+    pinned: bool | None = None,
+    consequential: bool | None = None,
+    untrusted: bool | None = None,
 ) -> BaseTool:
-    """Return `tool` with these promises, in place of any it made before."""
-    promises = {"idempotent": idempotent, "needs_approval": needs_approval, "on_unknown": on_unknown}
+    """Return a copy of `tool` that makes these promises; of the others (`None`) it keeps what it promised before.
+
+    Raises:
+        ConfigurationError: A promise has a value that means nothing.
+    """
+    told = {
+        "idempotent": idempotent,
+        "needs_approval": needs_approval,
+        "on_unknown": on_unknown,
+        "pinned": pinned,
+        "consequential": consequential,
+        "untrusted": untrusted,
+    }
+    promises = {name: value for name, value in told.items() if value is not None}
     promised = tool.model_copy(update={"metadata": {**(tool.metadata or {}), **promises}})
     promises_of(promised)
     return promised
@@ -70,6 +92,9 @@ def promises_of(tool: BaseTool) -> Promises:
         needs_approval=_flag(tool, told, "needs_approval"),
         on_unknown=on_unknown,
         takes_key=takes_key(tool),
+        pinned=_flag(tool, told, "pinned"),
+        consequential=_flag(tool, told, "consequential"),
+        untrusted=_flag(tool, told, "untrusted"),
     )
 
 

@@ -63,11 +63,35 @@ def test_promises_are_set_on_a_copy() -> None:
     assert promised.invoke({"amount": 3}) == "3"
 
 
+@pytest.mark.parametrize("promise", ["pinned", "consequential", "untrusted"])
+def test_what_a_tool_is_offered_for_and_brings_in_is_promised_each_alone(promise: str) -> None:
+    promised = promising(plain, **{promise: True})
+    assert promises_of(promised) == Promises(**{promise: True})
+
+
+def test_promises_that_are_not_mentioned_stay() -> None:
+    foreign = plain.model_copy(update={"extras": {"untrusted": True}})
+    assert promises_of(promising(promising(foreign, consequential=True), pinned=True)) == Promises(
+        untrusted=True, consequential=True, pinned=True
+    )
+    assert promises_of(promising(foreign, untrusted=False)) == Promises()
+
+
 def test_promises_are_read_from_extras_too() -> None:
     assert promises_of(plain.model_copy(update={"extras": {"needs_approval": True}})).needs_approval
 
 
-@pytest.mark.parametrize("wrong", [{"needs_approval": "false"}, {"idempotent": 1}, {"on_unknown": "retry"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"needs_approval": "false"},
+        {"idempotent": 1},
+        {"on_unknown": "retry"},
+        {"pinned": 1},
+        {"consequential": "no"},
+        {"untrusted": None},
+    ],
+)
 def test_a_promise_that_means_nothing_is_found_when_the_graph_is_built(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="plain"):
         ToolIndex([plain.model_copy(update={"metadata": wrong})])
