@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from agentgraph.stores.function_words import FUNCTION_WORDS
 
-__all__ = ["Terms", "count_terms", "query_terms", "stem", "words"]
+__all__ = ["Terms", "count_terms", "query_terms", "stem", "telling_words", "words"]
 
 Terms = npt.NDArray[np.uint32]
 
@@ -49,15 +49,21 @@ def words(text: str) -> list[str]:
     return found
 
 
-def query_terms(text: str) -> Terms:
-    """Return the distinct terms of a question as sorted 32-bit hashes, without the words that only make it one.
+def telling_words(text: str) -> set[str]:
+    """Return the distinct words of a question without those that only make it one.
 
     "When did", "what is", "of the" tell nothing of what is asked about; a question of nothing else keeps them.
-    Two words in a hundred thousand share a hash, at most: it costs a wrong match among the weakest, never an answer.
     """
     found = set(words(text))
-    telling = found - _function_words(found)
-    return np.array(sorted(_hash(word) for word in telling or found), dtype=np.uint32)
+    return found - _function_words(found) or found
+
+
+def query_terms(text: str) -> Terms:
+    """Return the distinct terms of a question, its `telling_words`, as sorted 32-bit hashes.
+
+    Two words in a hundred thousand share a hash, at most: it costs a wrong match among the weakest, never an answer.
+    """
+    return np.array(sorted(_hash(word) for word in telling_words(text)), dtype=np.uint32)
 
 
 def _function_words(found: AbstractSet[str]) -> frozenset[str]:
