@@ -19,6 +19,7 @@ __all__ = [
     "Scope",
     "history_namespace",
     "ledger_namespace",
+    "system_directory",
     "tenant_directory",
     "tenant_of_thread_key",
 ]
@@ -178,6 +179,11 @@ def tenant_directory(storage_dir: Path, tenant: str) -> Path:
         return storage_dir / tenant
     digest = hashlib.sha256(tenant.encode()).hexdigest()[:16]
     return storage_dir / f"{tenant.lower().strip('.')}~{digest}"
+
+
+def system_directory(storage_dir: Path) -> Path:
+    """Return the directory of what belongs to no tenant: theirs never begin with a dot."""
+    return storage_dir / ".system"
 
 
 _RESERVED_ON_WINDOWS: Final = frozenset(

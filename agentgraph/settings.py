@@ -163,6 +163,12 @@ class Settings(BaseSettings):
     storage_sync: Literal["full", "normal"] = Field(
         default="full", description="`full` survives a power cut; `normal` may lose the last moments then."
     )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="Where the records of the whole deployment are (functions, MCP servers): "
+        "`postgresql://user:password@host/database`, or `sqlite:////path/to/file.db`. "
+        "Unset: a SQLite file under `storage_dir`.",
+    )
     hot_tenants: Annotated[int, Field(ge=1)] = Field(
         default=64, description="Tenants whose files and indexes are kept open."
     )

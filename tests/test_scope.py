@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentgraph.errors import InvalidInputError
-from agentgraph.scope import MAX_ID_LENGTH, Scope, tenant_directory, tenant_of_thread_key
+from agentgraph.scope import MAX_ID_LENGTH, Scope, system_directory, tenant_directory, tenant_of_thread_key
 
 BAD_IDS = [
     "",
@@ -105,3 +105,8 @@ def test_namespaces_are_leaves_and_none_is_another_tenants_prefix() -> None:
 
 def test_global_memory_is_read_only_where_it_is_enabled() -> None:
     assert all(space[0] == "acme" for space in Scope(tenant="acme").read_namespaces())
+
+
+def test_no_tenant_has_the_systems_directory(tmp_path):
+    names = (".system", "system", ".System", "SYSTEM", "_system", ".system.", "-system", "@.system", "..system")
+    assert system_directory(tmp_path) not in {tenant_directory(tmp_path, name) for name in names}
