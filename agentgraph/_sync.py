@@ -67,8 +67,9 @@ async def iterate_on(
 ) -> AsyncGenerator[T, None]:
     """Yield what `make()` yields, running it on `loop`."""
     if asyncio.get_running_loop() is loop:
-        async for item in make():
-            yield item
+        async with aclosing(make()) as items:
+            async for item in items:
+                yield item
         return
     here = asyncio.get_running_loop()
     queue: asyncio.Queue[Any] = asyncio.Queue()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import uuid4
@@ -125,8 +125,9 @@ class Runner:
         """Yield a run's events; a listener that leaves does not end the run, unless it was to."""
         handle = await self.start(request)
         try:
-            async for event in handle.follow():
-                yield event
+            async with aclosing(handle.follow()) as events:  # who left no longer listens
+                async for event in events:
+                    yield event
         finally:
             self._left(request, handle)
 

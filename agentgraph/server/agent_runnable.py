@@ -6,7 +6,8 @@ LangServe is never given the graph itself: it drops what the graph's schema does
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Annotated, Any, Final
+from contextlib import aclosing
+from typing import Annotated, Any, Final, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun
 from langchain_core.messages import (
@@ -26,7 +27,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from agentgraph._sync import run_sync
 from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
-from agentgraph.events import RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta
+from agentgraph.events import RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta
 from agentgraph.run import RunRequest, RunResult
 from agentgraph.streaming.ending import unusual_ending
 from agentgraph.streaming.langchain import readable_calls, usage_metadata
@@ -150,8 +151,10 @@ class AgentRunnable(Runnable[Any, AIMessage]):
         **kwargs: Any,  # noqa: ARG002
     ) -> AsyncIterator[AIMessage]:
         """Run the agent and yield its answer in pieces."""
-        async for piece in self._atransform_stream_with_config(_once(input), self._pieces, config):
-            yield piece
+        streamed = self._atransform_stream_with_config(_once(input), self._pieces, config)
+        async with aclosing(cast("AsyncGenerator[AIMessage, None]", streamed)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def _answer(
         self,
@@ -170,30 +173,13 @@ class AgentRunnable(Runnable[Any, AIMessage]):
     ) -> AsyncGenerator[AIMessage, None]:
         async for conversation in inputs:
             request = request_of(conversation, config.get("configurable", {}))
-            started: RunStarted | None = None
-            async for event in self._app.stream(request):
-                match event:
-                    case RunStarted():
-                        started = event
-                    case TextDelta():
-                        yield AIMessageChunk(content=event.text, id=_message_id(started))
-                    case ToolCallDelta(is_client_tool=True):
-                        call = tool_call_chunk(
-                            name=event.name, args=event.arguments, id=event.tool_call_id, index=event.index
-                        )
-                        yield AIMessageChunk(content="", id=_message_id(started), tool_call_chunks=[call])
-                    case RunFinished():
-                        yield AIMessageChunk(
-                            content="",
-                            id=_message_id(started),
-                            usage_metadata=usage_metadata(event.usage),
-                            response_metadata=_metadata(event),
-                            chunk_position="last",
-                        )
-                    case RunFailed():
-                        raise event.error
-                    case _:
-                        pass
+            message_id: str | None = None
+            async with aclosing(self._app.stream(request)) as events:
+                async for event in events:
+                    if isinstance(event, RunStarted):
+                        message_id = f"lc-{event.run_id}"
+                    elif (piece := _piece(event, message_id)) is not None:
+                        yield piece
 
 
 class ChatAnswerRunnable(AgentRunnable):
@@ -212,9 +198,10 @@ class ChatAnswerRunnable(AgentRunnable):
     async def _pieces(
         self, inputs: AsyncIterator[Any], run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
     ) -> AsyncGenerator[Any, None]:
-        async for piece in super()._pieces(inputs, run_manager, config):
-            if piece.text:
-                yield str(piece.text)
+        async with aclosing(super()._pieces(inputs, run_manager, config)) as pieces:
+            async for piece in pieces:
+                if piece.text:
+                    yield str(piece.text)
 
 
 async def _once(value: Any) -> AsyncIterator[Any]:
@@ -231,8 +218,26 @@ def _message(result: RunResult) -> AIMessage:
     )
 
 
-def _message_id(started: RunStarted | None) -> str | None:
-    return f"lc-{started.run_id}" if started is not None else None
+def _piece(event: RunEvent, message_id: str | None) -> AIMessageChunk | None:
+    """Return what an event adds to the answer; `None` for events that LangChain has no word for."""
+    match event:
+        case TextDelta():
+            return AIMessageChunk(content=event.text, id=message_id)
+        case ToolCallDelta(is_client_tool=True):
+            call = tool_call_chunk(name=event.name, args=event.arguments, id=event.tool_call_id, index=event.index)
+            return AIMessageChunk(content="", id=message_id, tool_call_chunks=[call])
+        case RunFinished():
+            return AIMessageChunk(
+                content="",
+                id=message_id,
+                usage_metadata=usage_metadata(event.usage),
+                response_metadata=_metadata(event),
+                chunk_position="last",
+            )
+        case RunFailed():
+            raise event.error
+        case _:
+            return None
 
 
 def _metadata(ending: RunResult | RunFinished) -> dict[str, Any]:

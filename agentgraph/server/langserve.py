@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from langserve import add_routes
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
@@ -73,7 +74,7 @@ def _route(on_disconnect: OnDisconnect) -> type[APIRoute]:
                 except Exception as error:  # noqa: BLE001  the outermost place of a request
                     return error_response(request.scope, error)
                 if isinstance(response, EventSourceResponse):
-                    response.body_iterator = _with_reasons(response.body_iterator, request_id_of(request.scope))
+                    return _ClosedAfterwards(response, request_id_of(request.scope))
                 return response
 
             return mended
@@ -81,7 +82,29 @@ def _route(on_disconnect: OnDisconnect) -> type[APIRoute]:
     return Route
 
 
-async def _with_reasons(events: Any, request_id: str) -> AsyncIterator[Any]:
+class _ClosedAfterwards(Response):
+    """A stream whose events are closed once it is sent or its client is gone; else they are when memory is tidied up.
+
+    A run that is to end with its client learns from this that there is none.
+    """
+
+    def __init__(self, stream: EventSourceResponse, request_id: str) -> None:
+        super().__init__(status_code=stream.status_code)
+        self.raw_headers = stream.raw_headers
+        self._stream = stream
+        self._told: Any = stream.body_iterator
+        stream.body_iterator = self._events = _with_reasons(self._told, request_id)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        try:
+            await self._stream(scope, receive, send)
+        finally:
+            await self._events.aclose()
+            await self._told.aclose()
+
+
+async def _with_reasons(events: Any, request_id: str) -> AsyncGenerator[Any, None]:
     """Replace the "500" that LangServe tells of any failure by what failed; it raises right after telling."""
     async for event in events:
         if not isinstance(event, dict) or event.get("event") != "error":
