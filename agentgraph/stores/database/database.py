@@ -1,29 +1,29 @@
-"""The one database of what belongs to the deployment and not to one tenant's files: functions, servers, keys, usage."""
+"""The one database of what belongs to the deployment and not to one tenant's files: functions, servers, keys, usage.
+
+SQLAlchemy is imported by the first job, on its thread: it takes a third of a second, and not every agent keeps records.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Final, TypeVar
-
-from sqlalchemy import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from agentgraph.errors import StoreError, StoreUnavailableError
-from agentgraph.stores.database.engine import WRITING, open_engine
-from agentgraph.stores.database.migrate import ensure_newest
-from agentgraph.stores.sqlite import Sync, store_error
+from agentgraph.stores.sqlite import Sync
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 __all__ = ["Database", "Job"]
 
 T = TypeVar("T")
-Job = Callable[[Connection], T]
+Job = Callable[["Connection"], T]
 """Work in the database: the connection is inside a transaction."""
 
 _THREADS: Final = 4
@@ -36,13 +36,17 @@ class Database:
     Jobs run on threads of this database alone, so that a PostgreSQL that hangs holds up nobody else.
 
     Args:
-        address: As `database_address` reads it.
+        url: As the setting `database_url` has it.
+        storage_dir: Where the file is, without a URL.
         sync: For SQLite: `full` survives a power cut.
         timeout_s: How long a caller waits for a job.
     """
 
-    def __init__(self, address: URL, *, sync: Sync = "full", timeout_s: float = _TIMEOUT_S) -> None:
-        self._address = address
+    def __init__(
+        self, url: str | None, storage_dir: Path, *, sync: Sync = "full", timeout_s: float = _TIMEOUT_S
+    ) -> None:
+        self._url = url
+        self._storage_dir = storage_dir
         self._sync = sync
         self._timeout_s = timeout_s
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="agentgraph-records")
@@ -56,6 +60,7 @@ class Database:
         """Open the database now, and not with the first job.
 
         Raises:
+            ConfigurationError: `database_url` is none of a database we know, or its driver is not installed.
             StoreError: It cannot be opened, or a newer agentgraph has been here.
             StoreUnavailableError: It cannot be reached.
         """
@@ -81,14 +86,16 @@ class Database:
 
     def run(self, job: Job[T], *, is_writing: bool) -> T:
         """Do what `write` or `read` does, blocking the calling thread. Never call it on an event loop."""
-        try:
-            engine = self._opened()
-            # SQLite lets whoever waits for its lock sleep between looks: within the process they queue.
-            turn = self._writing if is_writing and engine.dialect.name == "sqlite" else nullcontext()
-            with turn, engine.connect().execution_options(**{WRITING: is_writing}) as connection, connection.begin():
-                return job(connection)
-        except SQLAlchemyError as error:
-            raise self._translated(error) from error
+        engine = self._opened()
+        # SQLite lets whoever waits for its lock sleep between looks: within the process they queue.
+        turn = self._writing if is_writing and engine.dialect.name == "sqlite" else nullcontext()
+        with (
+            _faults_of(engine),
+            turn,
+            engine.connect().execution_options(agentgraph_writing=is_writing) as connection,
+            connection.begin(),
+        ):
+            return job(connection)
 
     def mark(self) -> int | None:
         """Return a number that changes whenever any connection commits to the database; takes microseconds.
@@ -126,7 +133,6 @@ class Database:
             # Shielded: a thread cannot be stopped, and a caller that leaves must not lose the job's outcome for others.
             return await asyncio.wait_for(asyncio.shield(running), self._timeout_s)
         except TimeoutError as error:
-            running.add_done_callback(_forgotten)
             raise StoreUnavailableError(
                 f"the records database did not answer within {self._timeout_s:g} s; try again"
             ) from error
@@ -136,28 +142,35 @@ class Database:
             if self._is_closed:
                 raise _closed()
             if self._engine is None:
-                engine = open_engine(self._address, sync=self._sync)
-                try:
-                    ensure_newest(engine)
-                    self._looking = _second_look(engine)
-                except BaseException:
-                    engine.dispose()
-                    raise
-                self._engine = engine
+                self._engine = self._open_engine()
             return self._engine
 
-    def _translated(self, error: SQLAlchemyError) -> StoreError:
-        if not isinstance(error, DBAPIError):
-            if isinstance(error, PoolTimeoutError):
-                return StoreUnavailableError("the records database has no connection to spare; try again")
-            return StoreError(f"the records database was misused: {type(error).__name__}")
-        if isinstance(error.orig, sqlite3.Error):
-            return store_error(error.orig, Path(self._address.database or ""))
-        # SQLAlchemy's own text quotes the statement with its values: what the server says of itself is enough.
-        said = type(error.orig).__name__
-        if isinstance(error, OperationalError) or error.connection_invalidated:
-            return StoreUnavailableError(f"the records database at {self._address.host} cannot be reached ({said})")
-        return StoreError(f"the records database refused: {said}")
+    def _open_engine(self) -> Engine:
+        from agentgraph.stores.database.address import database_address
+        from agentgraph.stores.database.engine import open_engine
+        from agentgraph.stores.database.migrate import ensure_newest
+
+        engine = open_engine(database_address(self._url, self._storage_dir), sync=self._sync)
+        try:
+            with _faults_of(engine):
+                ensure_newest(engine)
+                self._looking = _second_look(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
+
+
+@contextmanager
+def _faults_of(engine: Engine) -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from agentgraph.stores.database.faults import database_fault
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise database_fault(error, engine.url) from error
 
 
 def _second_look(engine: Engine) -> sqlite3.Connection | None:
@@ -170,8 +183,3 @@ def _second_look(engine: Engine) -> sqlite3.Connection | None:
 
 def _closed() -> StoreError:
     return StoreError("the records database is closed", code="store_closed")
-
-
-def _forgotten(job: asyncio.Future[T]) -> None:
-    if not job.cancelled():
-        job.exception()  # retrieved, so that nobody is told of an error nobody waits for

@@ -12,10 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from agentgraph.errors import MissingExtraError
 from agentgraph.stores.sqlite import BUSY_TIMEOUT_MS, Sync, store_error
 
-__all__ = ["WRITING", "open_engine"]
-
-WRITING: Final = "agentgraph_writing"
-"""An execution option: the connection's transactions will write."""
+__all__ = ["open_engine"]
 
 _CONNECT_TIMEOUT_S: Final = 10
 _CREATION_S: Final = 5.0
@@ -24,6 +21,8 @@ _CREATION_LOOK_S: Final = 0.005
 
 def open_engine(address: URL, *, sync: Sync = "full") -> Engine:
     """Return an engine; nothing is connected yet.
+
+    Connections whose transactions will write say so by the execution option `agentgraph_writing`.
 
     Raises:
         MissingExtraError: PostgreSQL's driver is not installed.
@@ -64,7 +63,7 @@ def _sqlite(address: URL, sync: Sync) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # A transaction that starts by reading cannot wait for another process's write lock later: ask first.
-        is_writing = connection.get_execution_options().get(WRITING, False)
+        is_writing = connection.get_execution_options().get("agentgraph_writing")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
     return engine

@@ -12,7 +12,6 @@ from typing import Final
 from sqlalchemy import Connection, Engine, inspect, text
 
 from agentgraph.errors import InvalidInputError, StoreError
-from agentgraph.stores.database.engine import WRITING
 from agentgraph.stores.database.metadata import VERSION_TABLE
 
 __all__ = ["VERSIONS", "change_version", "downgrade_target", "ensure_newest", "version_of"]
@@ -55,7 +54,7 @@ def change_version(engine: Engine, target: str | None, *, is_upgrade: bool) -> t
     Raises:
         StoreError: A newer agentgraph has been here; nothing was changed.
     """
-    with engine.connect().execution_options(**{WRITING: True}) as connection, connection.begin():
+    with engine.connect().execution_options(agentgraph_writing=True) as connection, connection.begin():
         if connection.dialect.name == "postgresql":  # SQLite's transaction is the lock already
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         before = version_of(connection)

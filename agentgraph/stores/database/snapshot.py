@@ -10,13 +10,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from agentgraph.errors import StoreError
 from agentgraph.stores.database.database import Database, Job
-from agentgraph.stores.database.tables.generations import generation
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 __all__ = ["Snapshot"]
 
@@ -82,6 +82,8 @@ class Snapshot(Generic[T]):
         held = self._held
 
         def look(connection: Connection) -> tuple[int, T]:
+            from agentgraph.stores.database.tables.generations import generation
+
             number = generation(connection, self._subject)
             return held if held is not None and held[0] == number else (number, self._load(connection))
 
