@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from functools import cache
 from typing import Any, Final, Self
 from uuid import uuid4
@@ -185,10 +186,11 @@ class ChatAgentGraph(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async for piece in self._pieces(messages, stop, kwargs):
-            if run_manager is not None:
-                await run_manager.on_llm_new_token(str(piece.text), chunk=piece)
-            yield piece
+        async with aclosing(self._pieces(messages, stop, kwargs)) as pieces:
+            async for piece in pieces:
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(str(piece.text), chunk=piece)
+                yield piece
 
     async def _pieces(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
@@ -200,13 +202,15 @@ class ChatAgentGraph(BaseChatModel):
                 async for piece in remote._astream(messages, stop or self.stop, **_sent(kwargs)):  # noqa: SLF001
                     yield piece
 
-            async for piece in iterate_on(portal_loop(), answer):
-                yield piece
+            async with aclosing(iterate_on(portal_loop(), answer)) as pieces:
+                async for piece in pieces:
+                    yield piece
             return
         encoder = _ChunkEncoder()
-        async for event in self._application().stream(self._request(messages, stop, kwargs)):
-            if (encoded := encoder.encode(event)) is not None:
-                yield encoded
+        async with aclosing(self._application().stream(self._request(messages, stop, kwargs))) as events:
+            async for event in events:
+                if (encoded := encoder.encode(event)) is not None:
+                    yield encoded
 
     def _application(self) -> AgentGraph:
         return self.app if self.app is not None else _shared_application()
