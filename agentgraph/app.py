@@ -54,6 +54,7 @@ from agentgraph.runs.under_way import UnderWay
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
 from agentgraph.stores.checkpoints import TenantCheckpoints
+from agentgraph.stores.database.database import Database
 from agentgraph.stores.threads.database import ThreadDatabase
 from agentgraph.stores.threads.steady_clock import GivenClock, SteadyClock
 from agentgraph.temporal import resolve
@@ -426,6 +427,11 @@ class AgentGraph:
         settings = self.settings
         models = ModelPool(settings, progress=self._progress)
         resources.push_async_callback(models.aclose)
+        url = settings.database_url
+        self._records = Database(
+            None if url is None else url.get_secret_value(), settings.storage_dir, sync=settings.storage_sync
+        )
+        resources.callback(self._records.close)
         if settings.memory_model is not None:  # a misspelt name would come to light in the background only
             await asyncio.to_thread(models.provider, settings.memory_model)
         embeddings = self._queries = await self._embedder() if settings.enable_memory or self._tools else None

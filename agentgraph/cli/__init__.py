@@ -1,4 +1,4 @@
-"""The command line: `agentgraph demo | chat | serve | doctor | graph | eval | memory | threads`.
+"""The command line: `agentgraph demo | chat | serve | doctor | graph | eval | memory | threads | db`.
 
 This file says which commands and options there are; each command's work is in the file of its name, imported when it is
 called, so that `agentgraph --help` is quick. What goes wrong is one line on stderr.
@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from agentgraph.cli.db import db
 from agentgraph.cli.invocation import Invocation
 from agentgraph.cli.memory import memories
 from agentgraph.cli.threads import threads
@@ -34,6 +35,7 @@ evals = typer.Typer(help="Score the product on a file of questions.", no_args_is
 app.add_typer(evals, name="eval")
 app.add_typer(memories, name="memory")
 app.add_typer(threads, name="threads")
+app.add_typer(db, name="db")
 
 Model = Annotated[
     str | None, typer.Option("--model", metavar="PROVIDER/MODEL", help="Chat model instead of the default one.")

@@ -47,7 +47,8 @@ def test_chat_tells_of_unknown_commands_and_goes_on():
 def test_help_names_every_command_and_imports_nothing_heavy():
     code = "import sys; from agentgraph.cli import main; main(['--help']); print('langchain_core' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert all(command in done.stdout for command in ("demo", "chat", "serve", "doctor", "graph", "memory", "threads"))
+    commands = ("demo", "chat", "serve", "doctor", "graph", "memory", "threads", "db")
+    assert all(command in done.stdout for command in commands)
     assert done.stdout.strip().endswith("False")
 
 

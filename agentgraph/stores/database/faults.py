@@ -23,7 +23,8 @@ def database_fault(error: SQLAlchemyError, address: URL) -> StoreError:
         return StoreError(f"the records database was misused: {type(error).__name__}")
     if isinstance(error.orig, sqlite3.Error):
         return store_error(error.orig, Path(address.database or ""))
-    said = type(error.orig).__name__
+    # What a server says of a statement may quote its values; of a connection it says who was refused, and why.
+    said = type(error.orig).__name__ if error.statement else " ".join(str(error.orig).split())
     if isinstance(error, OperationalError) or error.connection_invalidated:
         return StoreUnavailableError(f"the records database at {address.host!r} cannot be reached ({said})")
     return StoreError(f"the records database refused: {said}")
