@@ -9,12 +9,62 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agentgraph.errors import ConfigurationError
 
-__all__ = ["Settings"]
+__all__ = ["McpServerSettings", "Settings"]
+
+
+class McpServerSettings(BaseModel):
+    """An MCP server of the deployment's own, in the shape other MCP clients' configuration has.
+
+    Attributes:
+        command: A program to start, which speaks MCP over its standard streams. Only here, never at run time.
+        args: The program's arguments.
+        env: Added to the few variables it inherits (`PATH`, `HOME` and the like).
+        cwd: Where it runs.
+        url: Or the address of a server; its host and port need no `outbound_allow`.
+        protocol: How to speak to that address: streamable HTTP, the older SSE, or WebSocket.
+        api_key: Sent as a bearer token.
+        tenant: Whose tools they are; every tenant's where not given.
+        timeout_s: Seconds one call may take; `tool_call_timeout` where not given.
+        accept_new: Whether tools the server adds later are offered without being accepted.
+        needs_approval: Names of its tools that a person must allow each call of.
+        consequential: Names of its tools that need leave once strangers' text has entered a run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, SecretStr] = {}
+    cwd: Path | None = None
+    url: str | None = None
+    protocol: Literal["http", "sse", "websocket"] = "http"
+    api_key: SecretStr | None = None
+    tenant: str | None = None
+    timeout_s: Annotated[float, Field(gt=0)] | None = None
+    accept_new: bool = False
+    needs_approval: tuple[str, ...] = ()
+    consequential: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_way_to_reach_it(self) -> McpServerSettings:
+        if (self.command is None) == (self.url is None):
+            message = "give a command to start or a url to connect to"
+            raise ValueError(message)
+        return self
 
 
 class Settings(BaseSettings):
@@ -156,6 +206,29 @@ class Settings(BaseSettings):
     tool_call_timeout: Annotated[float, Field(gt=0)] = Field(default=30.0, description="Seconds one tool may take.")
     max_tool_output_chars: Annotated[int, Field(ge=100)] = Field(
         default=20_000, description="Longer tool output is cut, with a note the model can read."
+    )
+    consequential_allowlist: tuple[str, ...] = Field(
+        default=(),
+        description="Names of `consequential` tools that may run though text of strangers has entered the run (a JSON "
+        "list). Others then need a person's approval.",
+    )
+
+    # Addresses that callers choose, and servers of tools
+    outbound_allow: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts, addresses and networks (a JSON list) that URLs registered by callers may lead to although "
+        "they are not public, each with or without `:port`.",
+    )
+    mcp_servers: dict[str, McpServerSettings] = Field(
+        default={},
+        description='MCP servers by name, as a JSON object: `{"files": {"command": "npx", "args": [...]}}` starts a '
+        'program, `{"url": "https://…"}` connects to one. See docs/tools.md.',
+    )
+    mcp_connect_timeout: Annotated[float, Field(gt=0)] = Field(
+        default=10.0, description="Seconds an MCP server may take to be connected to, and to list its tools."
+    )
+    mcp_max_message_mb: Annotated[float, Field(gt=0)] = Field(
+        default=4.0, description="A larger message ends the connection to the MCP server that sends it."
     )
 
     # Storage

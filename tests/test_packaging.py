@@ -24,6 +24,7 @@ SECURITY_FLOORS = {
     "langgraph-checkpoint": "4.1.1",
     "langgraph-checkpoint-sqlite": "3.1.1",
     "langsmith": "0.8.18",
+    "mcp": "1.28.1",
     "orjson": "3.11.7",
     "python-multipart": "0.0.26",
     "starlette": "1.3.1",
