@@ -30,6 +30,7 @@ from agentgraph.graph.nodes.write_memory import write_memory
 from agentgraph.graph.routes import after_model, after_tools, entry
 from agentgraph.graph.state import AgentState
 from agentgraph.settings import Settings
+from agentgraph.tools.execution import ToolRunner
 from agentgraph.tools.select import ToolIndex
 
 __all__ = ["Graph", "build_graph"]
@@ -96,9 +97,9 @@ def build_graph(
     add(
         execute_tools,
         tools=index,
-        timeout_s=settings.tool_call_timeout,
+        runner=ToolRunner(timeout_s=settings.tool_call_timeout, max_output_chars=settings.max_tool_output_chars),
         max_parallel=settings.max_parallel_tools,
-        max_output_chars=settings.max_tool_output_chars,
+        consequential_allowlist=settings.consequential_allowlist,
     )
     add(write_memory)
     add(

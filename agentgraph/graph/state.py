@@ -45,6 +45,8 @@ class AgentState(TypedDict, total=False):
         candidates: What `retrieve_memory` found, for `filter_by_time`, which empties it.
         recalled: The memories that enter this turn's prompt.
         offered_tools: Names of the server tools this thread's model is shown; it only grows, so prompt caches hold.
+        untrusted: Ids of the messages with which text of strangers entered the thread, for as long as it stands in the
+            window or in a summary (`tools.taint`).
         turns: Model calls made in this run.
         owed: What `write_memory` has still to keep of this turn. A saver that has an outbox files it there
             in the checkpoint's own transaction.
@@ -60,5 +62,6 @@ class AgentState(TypedDict, total=False):
     candidates: list[Recalled]
     recalled: list[Recalled]
     offered_tools: list[str]
+    untrusted: list[str]
     turns: int
     owed: list[Owed]

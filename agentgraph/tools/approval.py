@@ -7,7 +7,8 @@ or one for each, by the ids the question gives them. Check it with `resume_value
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -20,6 +21,7 @@ __all__ = [
     "AskedCall",
     "Outcome",
     "OutcomeRequest",
+    "Reason",
     "asked",
     "read_decisions",
     "read_outcomes",
@@ -27,16 +29,29 @@ __all__ = [
 ]
 
 
+Reason: TypeAlias = Literal["needs_approval", "untrusted_text"]
+"""Why a person is asked for leave."""
+
+
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class AskedCall(_Value):
-    """A call a person is asked about. `id` is what to answer by."""
+    """A call a person is asked about.
+
+    Attributes:
+        id: What to answer by.
+        name: The tool's.
+        arguments: As the model wrote them.
+        reason: Why leave is asked for: the tool always needs it, or strangers' text may have brought the call about.
+            `None` where it is not leave that is asked for.
+    """
 
     id: str
     name: str
     arguments: dict[str, Any]
+    reason: Reason | None = None
 
 
 class ApprovalRequest(_Value):
@@ -91,10 +106,16 @@ Answer = TypeVar("Answer", Approval, Outcome)
 _BY_CALL: Final = "by_call"
 
 
-def asked(calls: Sequence[ServerCall]) -> tuple[AskedCall, ...]:
-    """Put calls as a person is shown them."""
+def asked(calls: Sequence[ServerCall], reasons: Mapping[int, Reason] = MappingProxyType({})) -> tuple[AskedCall, ...]:
+    """Put calls as a person is shown them; `reasons` are by position."""
     return tuple(
-        AskedCall(id=name, name=call.name, arguments=dict(call.arguments)) for name, call in spelt_apart(calls).items()
+        AskedCall(
+            id=name,
+            name=call.name,
+            arguments=dict(call.arguments),
+            reason=reasons.get(call.position),
+        )
+        for name, call in spelt_apart(calls).items()
     )
 
 

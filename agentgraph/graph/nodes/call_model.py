@@ -17,6 +17,7 @@ from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.prompt import build_prompt
 from agentgraph.graph.state import AgentState
 from agentgraph.graph.storable import storable
+from agentgraph.graph.untrusted import untrusted_of
 from agentgraph.threads.truncate import tokens_in
 from agentgraph.tools.schema import tool_schema
 from agentgraph.tools.select import ToolIndex
@@ -63,7 +64,10 @@ async def call_model(
         raise unreadable from error
     answer = storable(answer.model_copy(update={"id": f"msg-{uuid4().hex}", "name": None}))
     tell(runtime, _completed(answer, [*state.get("messages", []), answer]))
-    return {"messages": [answer], "turns": turns}
+    # What the model has read by now may have told it what to call, in this turn or a later one.
+    untrusted = untrusted_of(state, context)
+    kept: AgentState = {"untrusted": untrusted} if untrusted != state.get("untrusted", []) else {}
+    return {"messages": [answer], "turns": turns, **kept}
 
 
 def _with_tools(

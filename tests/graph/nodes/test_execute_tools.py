@@ -28,6 +28,7 @@ from agentgraph.scope import Scope
 from agentgraph.stores.threads.tool_calls import SCHEMA, open_calls
 from agentgraph.testing import ScriptedChatModel
 from agentgraph.tools.approval import resume_value
+from agentgraph.tools.execution import ToolRunner
 from agentgraph.tools.ledger import ToolLedger
 from agentgraph.tools.promises import promising
 from agentgraph.tools.select import ToolIndex
@@ -140,7 +141,7 @@ class World:
 
     async def run(self, given: Any = None, *, checkpointed: bool = True, **options: Any) -> dict[str, Any]:
         """Begin a run, or go on with it as a new process does."""
-        node = partial(execute_tools, tools=ToolIndex(self.tools))
+        node = partial(execute_tools, tools=ToolIndex(self.tools), runner=ToolRunner())
         graph: Any = StateGraph(AgentState, context_schema=RunContext)
         graph.add_node("execute_tools", node)
         graph.add_edge(START, "execute_tools")
@@ -332,7 +333,7 @@ async def test_nothing_of_a_message_runs_before_a_person_allows_it(world: World)
     (question,) = asked["__interrupt__"]
     assert question.value == {
         "kind": "tool_approval",
-        "calls": ({"id": "c1", "name": "pay_if_allowed", "arguments": {"amount": 9}},),
+        "calls": ({"id": "c1", "name": "pay_if_allowed", "arguments": {"amount": 9}, "reason": "needs_approval"},),
     }
     assert "anyOf" in question.response_schema
     assert (world.effects, world.database.transactions, world.events) == ([], 0, [])

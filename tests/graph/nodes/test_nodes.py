@@ -23,6 +23,7 @@ from agentgraph.graph.nodes.write_memory import write_memory
 from agentgraph.graph.state import AgentState, fold_messages
 from agentgraph.scope import Scope
 from agentgraph.testing import ScriptedChatModel
+from agentgraph.tools.execution import ToolRunner
 from agentgraph.tools.select import ToolIndex
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -178,7 +179,9 @@ def calls(*wanted: tuple[str, dict[str, Any]]) -> AgentState:
 )
 async def test_whatever_goes_wrong_is_told_to_the_model(name: str, arguments: dict[str, Any], says: str) -> None:
     run, events = runtime()
-    update = await execute_tools(calls((name, arguments)), run, tools=ToolIndex(TOOLS), timeout_s=0.2)
+    update = await execute_tools(
+        calls((name, arguments)), run, tools=ToolIndex(TOOLS), runner=ToolRunner(timeout_s=0.2)
+    )
     (answer,) = update["messages"]
     assert isinstance(answer, ToolMessage)
     assert (answer.status, answer.tool_call_id) == ("error", "c0")
@@ -202,14 +205,15 @@ async def test_tools_run_side_by_side_and_answer_in_the_order_they_were_called()
 
     run, _ = runtime()
     state = calls(*(("wait", {"n": n}) for n in range(6)))
-    update = await execute_tools(state, run, tools=ToolIndex([wait]), max_parallel=3)
+    update = await execute_tools(state, run, tools=ToolIndex([wait]), runner=ToolRunner(), max_parallel=3)
     assert [m.text for m in update["messages"]] == ["0", "1", "2", "3", "4", "5"]
     assert most == 3
 
 
 async def test_long_output_is_cut_with_a_note() -> None:
     run, _ = runtime()
-    update = await execute_tools(calls(("talk", {"words": 1000})), run, tools=ToolIndex(TOOLS), max_output_chars=100)
+    runner = ToolRunner(max_output_chars=100)
+    update = await execute_tools(calls(("talk", {"words": 1000})), run, tools=ToolIndex(TOOLS), runner=runner)
     text = update["messages"][0].text
     assert text.startswith("word word")
     assert "[cut: 4900 more characters" in text
