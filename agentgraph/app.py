@@ -61,6 +61,8 @@ from agentgraph.temporal import resolve
 from agentgraph.threads.journal import RunJournal
 from agentgraph.threads.session_gate import SessionGate
 from agentgraph.tools.memory import memory_tools
+from agentgraph.tools.selection import ToolIndexes, VectorCache
+from agentgraph.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -126,7 +128,7 @@ class AgentGraph:
         self._memory_model = None if isinstance(memory_model, str) else memory_model
         self._embeddings = embeddings
         self._memory_tools = self._made_memory_tools()
-        self._tools = _distinct([*tools, *self._memory_tools])
+        self._toolbox = Toolbox([*tools, *self._memory_tools])
         self._store = store
         self._checkpointer = checkpointer
         self._clock = clock
@@ -163,8 +165,8 @@ class AgentGraph:
 
     @property
     def tools(self) -> tuple[BaseTool, ...]:
-        """The server tools."""
-        return self._tools
+        """The server tools every tenant has."""
+        return self._toolbox.deployment
 
     # Life
 
@@ -434,8 +436,10 @@ class AgentGraph:
         resources.callback(self._records.close)
         if settings.memory_model is not None:  # a misspelt name would come to light in the background only
             await asyncio.to_thread(models.provider, settings.memory_model)
-        embeddings = self._queries = await self._embedder() if settings.enable_memory or self._tools else None
+        embeddings = self._queries = await self._embedder() if settings.enable_memory or self.tools else None
         self._memories = await self._memory_store(embeddings, pool, resources)
+        indexes = self._toolbox.indexes = ToolIndexes(embeddings=embeddings, cache=VectorCache(settings.storage_dir))
+        resources.push_async_callback(indexes.aclose)
         reembedding = None
         if self._memories is not None:
             reembedding = Reembedding(self._memories)
@@ -467,9 +471,7 @@ class AgentGraph:
         )
         graph = build_graph(
             settings,
-            tools=self._tools,
             memory_tools=[tool.name for tool in self._memory_tools],
-            embeddings=embeddings,
         )
         under_way = UnderWay()
         access = ThreadAccess(
@@ -493,7 +495,7 @@ class AgentGraph:
                 clock=self._clock,
                 models=models,
                 chat_model=self._chat_model,
-                tool_names=frozenset(tool.name for tool in self._tools),
+                toolbox=self._toolbox,
                 remembers=self._memories is not None,
                 writes_inline=worker is None,
             ),
@@ -577,12 +579,3 @@ def _warm_up(embeddings: Embeddings | None) -> None:
     resolve("last week", now=_utc_now(), zone="UTC")
     if isinstance(embeddings, CachedEmbeddings) and isinstance(embeddings.inner, LocalEmbeddings):
         embeddings.embed_query("last week")
-
-
-def _distinct(tools: Sequence[BaseTool]) -> tuple[BaseTool, ...]:
-    seen: set[str] = set()
-    for tool in tools:
-        if tool.name in seen:
-            raise ConfigurationError(f"two tools are called {tool.name!r}; rename one", code="duplicate_tool")
-        seen.add(tool.name)
-    return tuple(tools)

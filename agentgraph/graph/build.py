@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
-from langchain_core.embeddings import Embeddings
-from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
@@ -31,7 +29,6 @@ from agentgraph.graph.routes import after_model, after_tools, entry
 from agentgraph.graph.state import AgentState
 from agentgraph.settings import Settings
 from agentgraph.tools.execution import ToolRunner
-from agentgraph.tools.select import ToolIndex
 
 __all__ = ["Graph", "build_graph"]
 
@@ -44,19 +41,14 @@ Node = Callable[..., Awaitable[AgentState]]
 def build_graph(
     settings: Settings,
     *,
-    tools: Sequence[BaseTool] = (),
     memory_tools: Sequence[str] = (),
-    embeddings: Embeddings | None = None,
 ) -> StateGraph[AgentState, RunContext, AgentState, AgentState]:
     """Return the agent's graph, ready to be compiled with a checkpointer and a store of your choice.
 
     Args:
         settings: How much to recall, how many tools to offer, how long to wait.
-        tools: The server tools.
-        memory_tools: Names of those that work on memory: offered to every run that has memory, and to no other.
-        embeddings: Ranks tools by meaning too; without it, by words.
+        memory_tools: Names of tools that work on memory: offered to every run that has memory, and to no other.
     """
-    index = ToolIndex(tools, embeddings=embeddings)
     temporal = settings.temporal_awareness
     recalled = {"top_k": settings.mem_top_k, "working_max": settings.mem_working_max}
     graph: StateGraph[AgentState, RunContext, AgentState, AgentState] = StateGraph(
@@ -75,7 +67,6 @@ def build_graph(
     add(filter_by_time, **recalled, max_tokens=settings.mem_max_tokens)
     add(
         filter_tools,
-        tools=index,
         threshold=settings.tool_filter_threshold,
         top_k=settings.tool_top_k,
         memory_tools=memory_tools,
@@ -85,7 +76,6 @@ def build_graph(
         _timed(
             partial(
                 call_model,
-                tools=index,
                 temporal_awareness=temporal,
                 live_window_tokens=settings.live_window_tokens,
             ),
@@ -96,7 +86,6 @@ def build_graph(
     )
     add(
         execute_tools,
-        tools=index,
         runner=ToolRunner(timeout_s=settings.tool_call_timeout, max_output_chars=settings.max_tool_output_chars),
         max_parallel=settings.max_parallel_tools,
         consequential_allowlist=settings.consequential_allowlist,

@@ -13,6 +13,7 @@ from langgraph.runtime import Runtime
 from agentgraph.events import RunEvent
 from agentgraph.scope import Scope
 from agentgraph.tools.ledger import ToolLedger
+from agentgraph.tools.toolset import ToolSet
 
 __all__ = ["RunContext", "tell"]
 
@@ -29,6 +30,7 @@ class RunContext:
         model: The opened chat model of this run.
         model_parameters: Sampling parameters of the caller, in the vendor's spelling; nothing the caller did not set.
         system_prompt: Instructions for this run, the deployment's first; byte-identical from turn to turn.
+        tools: The server tools the run may call, of which the model is shown what `filter_tools` chooses.
         client_tools: OpenAI schemas of tools the caller declared and runs itself.
         tool_choice: As OpenAI spells it; `None` leaves it to the model.
         include_memories: Whether this run recalls and writes memories.
@@ -51,6 +53,7 @@ class RunContext:
     as_of: datetime | None = None
     model_parameters: Mapping[str, Any] = field(default_factory=dict)
     system_prompt: str | None = None
+    tools: ToolSet = field(default_factory=ToolSet)
     client_tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str | Mapping[str, Any] | None = None
     include_memories: bool = True

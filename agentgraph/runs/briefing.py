@@ -18,6 +18,7 @@ from agentgraph.models.load import ModelPool
 from agentgraph.run import RunRequest
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
+from agentgraph.tools.toolbox import Toolbox
 
 __all__ = ["Briefing"]
 
@@ -31,7 +32,7 @@ class Briefing:
         clock: Tells the present moment.
         models: Chat models by name.
         chat_model: The caller's own, used where a request names none.
-        tool_names: The server tools.
+        toolbox: The server tools, by tenant.
         remembers: Whether there is a store of memories.
         writes_inline: Whether memory is written within the run.
     """
@@ -40,7 +41,7 @@ class Briefing:
     clock: Callable[[], datetime]
     models: ModelPool
     chat_model: BaseChatModel | None
-    tool_names: frozenset[str]
+    toolbox: Toolbox
     remembers: bool
     writes_inline: bool
 
@@ -63,8 +64,8 @@ class Briefing:
         default = f"{DEFAULT_SYSTEM_PROMPT} {SMALL_MODEL_PROMPT}" if needs_guidance else DEFAULT_SYSTEM_PROMPT
         own = settings.system_prompt if settings.system_prompt is not None else default if remembers else None
         prompts = [prompt for prompt in (own, request.system_prompt) if prompt]
-        taken = self.tool_names & {tool["function"]["name"] for tool in request.tools}
-        if taken:
+        tools = await self.toolbox.of(request.scope.tenant)
+        if taken := [name for tool in request.tools if (name := tool["function"]["name"]) in tools]:
             raise InvalidInputError(
                 f"the server has tools of these names already: {', '.join(sorted(taken))}", param="tools"
             )
@@ -77,6 +78,7 @@ class Briefing:
             run_id=run_id,
             model_parameters=self._parameters(request),
             system_prompt="\n\n".join(prompts) or None,
+            tools=tools,
             client_tools=request.tools,
             tool_choice=request.tool_choice,
             include_memories=remembers,

@@ -278,7 +278,7 @@ class Runner:
             begun=begun,
             handle=handle,
             recursion_limit=2 * context.max_turns + 10,
-            has_effects=bool(self.briefing.tool_names),
+            has_effects=len(context.tools) > 0,
             duration_ms=lambda: (time.perf_counter() - started) * 1000,
         )
         try:

@@ -13,7 +13,7 @@ from agentgraph.tools.calls import ServerCall, idempotency_key, server_calls
 from agentgraph.tools.memory import memory_tools
 from agentgraph.tools.promises import Promises, promises_of, promising
 from agentgraph.tools.schema import tool_schema
-from agentgraph.tools.select import ToolIndex
+from agentgraph.tools.toolset import ToolSet
 
 
 @tool
@@ -94,7 +94,7 @@ def test_promises_are_read_from_extras_too() -> None:
 )
 def test_a_promise_that_means_nothing_is_found_when_the_graph_is_built(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="plain"):
-        ToolIndex([plain.model_copy(update={"metadata": wrong})])
+        ToolSet([plain.model_copy(update={"metadata": wrong})])
 
 
 def test_our_own_tools_may_be_repeated() -> None:
@@ -118,7 +118,7 @@ def test_a_tools_own_schema_is_left_as_it_is() -> None:
 
 
 async def test_the_key_ranks_no_tool() -> None:
-    assert await ToolIndex([bare_key]).rank("zebra") == []
+    assert await ToolSet([bare_key]).rank(["zebra"], limit=5) == []
 
 
 def test_the_key_is_one_calls_own_and_stable() -> None:

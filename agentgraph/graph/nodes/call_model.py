@@ -19,8 +19,6 @@ from agentgraph.graph.state import AgentState
 from agentgraph.graph.storable import storable
 from agentgraph.graph.untrusted import untrusted_of
 from agentgraph.threads.truncate import tokens_in
-from agentgraph.tools.schema import tool_schema
-from agentgraph.tools.select import ToolIndex
 
 __all__ = ["call_model"]
 
@@ -36,7 +34,6 @@ async def call_model(
     state: AgentState,
     runtime: Runtime[RunContext],
     *,
-    tools: ToolIndex,
     temporal_awareness: bool = True,
     live_window_tokens: int | None = None,
 ) -> AgentState:
@@ -49,7 +46,7 @@ async def call_model(
     context = runtime.context
     turns = state.get("turns", 0) + 1
     prompt = build_prompt(state, context, temporal_awareness=temporal_awareness, live_window_tokens=live_window_tokens)
-    model = _with_tools(state, context, tools, final=turns >= context.max_turns)
+    model = _with_tools(state, context, final=turns >= context.max_turns)
     try:
         if context.stream:
             answer = await _streamed(model, prompt, runtime)
@@ -70,12 +67,10 @@ async def call_model(
     return {"messages": [answer], "turns": turns, **kept}
 
 
-def _with_tools(
-    state: AgentState, context: RunContext, tools: ToolIndex, *, final: bool
-) -> Runnable[LanguageModelInput, AIMessage]:
+def _with_tools(state: AgentState, context: RunContext, *, final: bool) -> Runnable[LanguageModelInput, AIMessage]:
     """Bind what the model may call: the offered server tools, then the caller's. The last turn of a run has none."""
-    offered = [tool for name in state.get("offered_tools", []) if (tool := tools.get(name)) is not None]
-    schemas: Sequence[Any] = [*(tool_schema(tool) for tool in offered), *context.client_tools]
+    offered = [context.tools.schema(name) for name in state.get("offered_tools", []) if name in context.tools]
+    schemas: Sequence[Any] = [*offered, *context.client_tools]
     if not schemas or final or context.tool_choice == "none":
         return context.model
     # A choice the caller forces is for the first call: forced again after the result, the run could never end.

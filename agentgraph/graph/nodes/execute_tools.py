@@ -15,7 +15,7 @@ from langgraph.runtime import Runtime
 from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.state import AgentState
 from agentgraph.graph.untrusted import untrusted_of
-from agentgraph.tools.answers import MessageCalls, Tools
+from agentgraph.tools.answers import MessageCalls
 from agentgraph.tools.execution import ToolRunner
 
 __all__ = ["execute_tools"]
@@ -27,7 +27,6 @@ async def execute_tools(
     state: AgentState,
     runtime: Runtime[RunContext],
     *,
-    tools: Tools,
     runner: ToolRunner,
     max_parallel: int = 8,
     consequential_allowlist: Collection[str] = (),
@@ -43,7 +42,7 @@ async def execute_tools(
         return {}
     calls = MessageCalls(
         message=message,
-        tools=tools,
+        tools=context.tools,
         runner=runner,
         runtime=partial(_handed, state, runtime),
         tell=partial(tell, runtime),

@@ -11,7 +11,6 @@ from langgraph.runtime import Runtime
 from agentgraph.events import ToolsOffered
 from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.state import AgentState
-from agentgraph.tools.select import ToolIndex
 
 __all__ = ["filter_tools"]
 
@@ -23,7 +22,6 @@ async def filter_tools(
     state: AgentState,
     runtime: Runtime[RunContext],
     *,
-    tools: ToolIndex,
     threshold: int = 8,
     top_k: int = 5,
     memory_tools: Sequence[str] = (),
@@ -35,19 +33,17 @@ async def filter_tools(
     What a thread has once been offered stays offered: the list only grows, in the order it grew, so that vendors'
     prompt caches hold.
     """
+    tools = runtime.context.tools
     if not len(tools):
         return {}
     hidden = () if runtime.context.include_memories else memory_tools
     if len(tools) - len(memory_tools) <= threshold:
         offered = [name for name in tools.names if name not in hidden]
     else:
-        before = [name for name in state.get("offered_tools", []) if tools.get(name) is not None]
+        before = [name for name in state.get("offered_tools", []) if name in tools]
         offered = [name for name in dict.fromkeys([*before, *memory_tools]) if name not in hidden]
-        ranked = [
-            name
-            for name, score in await tools.rank(_recent_words(state))
-            if score >= _FLOOR and name not in memory_tools
-        ]
+        found = await tools.rank(_recent_turns(state), limit=top_k + len(memory_tools))
+        ranked = [tool.name for tool in found if tool.score >= _FLOOR and tool.name not in memory_tools]
         offered += [name for name in ranked[:top_k] if name not in offered]
     tell(
         runtime,
@@ -56,6 +52,6 @@ async def filter_tools(
     return {"offered_tools": offered}
 
 
-def _recent_words(state: AgentState) -> str:
+def _recent_turns(state: AgentState) -> list[str]:
     said = [str(message.text) for message in state.get("messages", []) if isinstance(message, HumanMessage)]
-    return "\n".join(said[-_RECENT:])[-2_000:]
+    return said[-_RECENT:]

@@ -48,9 +48,14 @@ class ToolIndexes:
     def __len__(self) -> int:
         return len(self._indexes)
 
-    def of(self, documents: Sequence[ToolDocument]) -> ToolIndex:
-        """Return the index of these tools: the one that is there, if any set was equal."""
-        key = fingerprint(documents)
+    def of(self, documents: Sequence[ToolDocument], *, key: str | None = None) -> ToolIndex:
+        """Return the index of these tools: the one that is there, if any set was equal.
+
+        Args:
+            documents: The tools.
+            key: Their `fingerprint`, where it is known: thousands take milliseconds to read.
+        """
+        key = fingerprint(documents) if key is None else key
         index = self._indexes.get(key)
         if index is None:
             index = self._indexes[key] = ToolIndex(documents, embeddings=self._embeddings, cache=self._cache)

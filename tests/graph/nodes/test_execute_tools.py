@@ -31,7 +31,7 @@ from agentgraph.tools.approval import resume_value
 from agentgraph.tools.execution import ToolRunner
 from agentgraph.tools.ledger import ToolLedger
 from agentgraph.tools.promises import promising
-from agentgraph.tools.select import ToolIndex
+from agentgraph.tools.toolset import ToolSet
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SCOPE = Scope(tenant="acme", thread="t1")
@@ -135,13 +135,14 @@ class World:
             "now": NOW,
             "zone": "UTC",
             "ledger": ledger,
+            "tools": ToolSet(self.tools),
             "listener": self.events.append,
         }
         return RunContext(model=ScriptedChatModel(script=[]), run_id=run_id, **(values | options))
 
     async def run(self, given: Any = None, *, checkpointed: bool = True, **options: Any) -> dict[str, Any]:
         """Begin a run, or go on with it as a new process does."""
-        node = partial(execute_tools, tools=ToolIndex(self.tools), runner=ToolRunner())
+        node = partial(execute_tools, runner=ToolRunner())
         graph: Any = StateGraph(AgentState, context_schema=RunContext)
         graph.add_node("execute_tools", node)
         graph.add_edge(START, "execute_tools")

@@ -24,7 +24,7 @@ from agentgraph.graph.state import AgentState, fold_messages
 from agentgraph.scope import Scope
 from agentgraph.testing import ScriptedChatModel
 from agentgraph.tools.execution import ToolRunner
-from agentgraph.tools.select import ToolIndex
+from agentgraph.tools.toolset import ToolSet
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -38,6 +38,7 @@ def runtime(script: Any = (), *, store: Any = None, **options: Any) -> tuple[Run
         "model": ScriptedChatModel(script=list(script)),
         "run_id": "r1",
         "stream": False,
+        "tools": ToolSet(TOOLS),
     }
     return Runtime(context=RunContext(**(values | options)), store=store, stream_writer=events.append), events
 
@@ -128,17 +129,16 @@ TOOLS: Sequence[BaseTool] = (get_time, explode, refuse, sleep_long, talk)
 
 async def test_a_handful_of_tools_is_not_filtered() -> None:
     run, _ = runtime()
-    update = await filter_tools(asks("hello"), run, tools=ToolIndex(TOOLS))
+    update = await filter_tools(asks("hello"), run)
     assert update["offered_tools"] == [t.name for t in TOOLS]
 
 
 async def test_of_many_tools_the_fitting_are_offered_and_stay_offered() -> None:
     run, events = runtime()
-    index = ToolIndex(TOOLS)
-    update = await filter_tools(asks("What time is it in Oslo, local time?"), run, tools=index, threshold=2, top_k=1)
+    update = await filter_tools(asks("What time is it in Oslo, local time?"), run, threshold=2, top_k=1)
     assert update["offered_tools"] == ["get_time"]
     state: AgentState = {**asks("please talk"), "offered_tools": ["get_time"]}
-    update = await filter_tools(state, run, tools=index, threshold=2, top_k=1)
+    update = await filter_tools(state, run, threshold=2, top_k=1)
     assert update["offered_tools"] == ["get_time", "talk"]
     assert isinstance(events[-1], ToolsOffered)
     assert set(events[-1].left_out) == {"explode", "refuse", "sleep_long"}
@@ -148,7 +148,7 @@ async def test_the_model_is_called_with_the_offered_tools_and_the_callers_parame
     model = ScriptedChatModel(script=["ok"])
     run, _ = runtime(model=model, model_parameters={"temperature": 0.5})
     state: AgentState = {**asks("hi"), "offered_tools": ["get_time", "gone"]}
-    update = await call_model(state, run, tools=ToolIndex(TOOLS))
+    update = await call_model(state, run)
     assert [t["function"]["name"] for t in model.calls[0]["tools"]] == ["get_time"]
     assert model.calls[0]["parameters"] == {"temperature": 0.5}
     assert update["turns"] == 1
@@ -158,7 +158,7 @@ async def test_the_model_is_called_with_the_offered_tools_and_the_callers_parame
 async def test_the_last_turn_of_a_run_has_no_tools() -> None:
     model = ScriptedChatModel(script=["ok"])
     run, _ = runtime(model=model, max_turns=3)
-    await call_model({**asks("hi"), "offered_tools": ["get_time"], "turns": 2}, run, tools=ToolIndex(TOOLS))
+    await call_model({**asks("hi"), "offered_tools": ["get_time"], "turns": 2}, run)
     assert model.calls[0]["tools"] == []
 
 
@@ -179,9 +179,7 @@ def calls(*wanted: tuple[str, dict[str, Any]]) -> AgentState:
 )
 async def test_whatever_goes_wrong_is_told_to_the_model(name: str, arguments: dict[str, Any], says: str) -> None:
     run, events = runtime()
-    update = await execute_tools(
-        calls((name, arguments)), run, tools=ToolIndex(TOOLS), runner=ToolRunner(timeout_s=0.2)
-    )
+    update = await execute_tools(calls((name, arguments)), run, runner=ToolRunner(timeout_s=0.2))
     (answer,) = update["messages"]
     assert isinstance(answer, ToolMessage)
     assert (answer.status, answer.tool_call_id) == ("error", "c0")
@@ -203,9 +201,9 @@ async def test_tools_run_side_by_side_and_answer_in_the_order_they_were_called()
         running -= 1
         return n
 
-    run, _ = runtime()
+    run, _ = runtime(tools=ToolSet([wait]))
     state = calls(*(("wait", {"n": n}) for n in range(6)))
-    update = await execute_tools(state, run, tools=ToolIndex([wait]), runner=ToolRunner(), max_parallel=3)
+    update = await execute_tools(state, run, runner=ToolRunner(), max_parallel=3)
     assert [m.text for m in update["messages"]] == ["0", "1", "2", "3", "4", "5"]
     assert most == 3
 
@@ -213,7 +211,7 @@ async def test_tools_run_side_by_side_and_answer_in_the_order_they_were_called()
 async def test_long_output_is_cut_with_a_note() -> None:
     run, _ = runtime()
     runner = ToolRunner(max_output_chars=100)
-    update = await execute_tools(calls(("talk", {"words": 1000})), run, tools=ToolIndex(TOOLS), runner=runner)
+    update = await execute_tools(calls(("talk", {"words": 1000})), run, runner=runner)
     text = update["messages"][0].text
     assert text.startswith("word word")
     assert "[cut: 4900 more characters" in text
