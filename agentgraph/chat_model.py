@@ -21,7 +21,6 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from agentgraph._sync import call_on, iterate_on, iterate_sync, portal_loop, run_sync
@@ -32,6 +31,7 @@ from agentgraph.run import OnBusy, OnDisconnect, RunRequest, RunResult
 from agentgraph.scope import Scope
 from agentgraph.streaming.ending import unusual_ending
 from agentgraph.streaming.langchain import readable_calls, unreadable_calls, usage_metadata
+from agentgraph.tool_formats import openai_tools
 
 __all__ = ["ChatAgentGraph"]
 
@@ -128,13 +128,13 @@ class ChatAgentGraph(BaseChatModel):
         """Bind tools that the caller runs.
 
         Args:
-            tools: In any form LangChain reads.
+            tools: LangChain tools, functions, Pydantic models, or declarations in any vendor's format.
             tool_choice: `auto`, `none`, `any` or `required`, a tool's name, OpenAI's object, or `True` for the one.
             strict: Hold the model to the schema, where the vendor can.
             parallel_tool_calls: Whether one answer may hold several calls, where the vendor lets one choose.
             kwargs: Sampling parameters to bind with them.
         """
-        schemas = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        schemas = openai_tools(tools, strict=strict)
         choice = _choice(tool_choice, [schema["function"]["name"] for schema in schemas])
         if choice is not None:
             kwargs["tool_choice"] = choice
@@ -225,6 +225,8 @@ class ChatAgentGraph(BaseChatModel):
         given = {name: options.pop(name, None) for name in ("model", "timezone", "user", "thread", "tenant")}
         tools = options.pop("tools", None) or ()
         tool_choice = options.pop("tool_choice", None)
+        functions = options.pop("functions", None) or ()
+        function_call = options.pop("function_call", None)
         include_memories = options.pop("include_memories", self.include_memories)
         on_busy = options.pop("on_busy", None) or self.on_busy
         on_disconnect = options.pop("on_disconnect", None) or self.on_disconnect
@@ -241,6 +243,8 @@ class ChatAgentGraph(BaseChatModel):
             timezone=given["timezone"] or self.timezone,
             tools=tools,
             tool_choice=tool_choice,
+            functions=functions,
+            function_call=function_call,
             include_memories=include_memories,
             on_busy=on_busy,
             on_disconnect=on_disconnect,

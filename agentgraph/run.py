@@ -15,7 +15,6 @@ from langchain_core.messages import (
     SystemMessage,
     convert_to_messages,
 )
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
 from agentgraph.errors import InvalidInputError
@@ -32,6 +31,7 @@ from agentgraph.events import (
 )
 from agentgraph.plain import checked, checked_message, readable
 from agentgraph.scope import Scope
+from agentgraph.tool_formats import choice_of_function, openai_tools
 
 __all__ = ["OnBusy", "OnDisconnect", "RunRequest", "RunResult"]
 
@@ -97,6 +97,8 @@ class RunRequest:
         user: str | None = None,
         thread: str | None = None,
         tools: Sequence[Any] = (),
+        functions: Sequence[Any] = (),
+        function_call: str | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> RunRequest:
         """Build a request from what people type.
@@ -106,12 +108,15 @@ class RunRequest:
             tenant: `tenant` or `tenant:session`.
             user: A person within the tenant.
             thread: The conversation to continue.
-            tools: Tools the caller runs itself: OpenAI schemas, LangChain tools, functions or Pydantic models.
+            tools: Tools the caller runs itself, in any format `openai_tools` reads: OpenAI's schemas or another
+                vendor's, LangChain tools, functions, Pydantic models.
+            functions: The same in OpenAI's older format, `{"name", "description", "parameters"}`.
+            function_call: What was `tool_choice` with `functions`: `none`, `auto` or `{"name": …}`.
             options: Any other attribute of `RunRequest`.
 
         Raises:
             InvalidInputError: No message, a message nobody can read, an id or a zone that is not one, a naive `now`,
-                something no store can hold.
+                a tool that cannot be declared, something no store can hold.
         """
         if isinstance(messages, RunRequest):
             return messages
@@ -131,10 +136,10 @@ class RunRequest:
         )
         if not said and options.get("resume") is None and options.get("checkpoint") is None:
             raise InvalidInputError("messages holds nothing to answer: add a user message", param="messages")
-        try:
-            schemas = tuple(checked(convert_to_openai_tool(tool), param="tools") for tool in tools)
-        except _UNREADABLE as error:
-            raise InvalidInputError(f"tools cannot be read: {_first_line(error)}", param="tools") from error
+        if function_call is not None:
+            if options.get("tool_choice") is not None:
+                raise InvalidInputError("give tool_choice or function_call, not both", param="function_call")
+            options["tool_choice"] = choice_of_function(function_call)
         options |= {name: checked(options[name], param=name) for name in _KEPT_AS_JSON if name in options}
         if options.get("resume") is not None:
             options["resume"] = _plain_answer(options["resume"])
@@ -142,7 +147,7 @@ class RunRequest:
             messages=said,
             scope=Scope.parse(tenant, user=user, thread=thread, agent=options.pop("agent", "default")),
             system_prompt="\n\n".join(system) or None,
-            tools=schemas,
+            tools=_declared(tools, functions),
             **options,
         )
         _check_time(request)
@@ -257,6 +262,16 @@ def finished(
         duration_ms=duration_ms,
         response_metadata=last.response_metadata,
     )
+
+
+def _declared(tools: Sequence[Any], functions: Sequence[Any]) -> tuple[Mapping[str, Any], ...]:
+    declared = [*openai_tools(tools), *openai_tools(functions, param="functions")]
+    seen: set[str] = set()
+    for tool in declared:
+        if (name := tool["function"]["name"]) in seen:
+            raise InvalidInputError(f"two tools are called {name!r}; rename one", param="tools")
+        seen.add(name)
+    return tuple(declared)
 
 
 def _plain_answer(answer: Any) -> Any:

@@ -22,6 +22,7 @@ from agentgraph.stores.checkpoints import FENCE
 from agentgraph.threads.closing import closing_messages
 from agentgraph.threads.journal import Begun, RunJournal
 from agentgraph.threads.reading import ThreadHistory
+from agentgraph.threads.function_calls import with_known_ids
 from agentgraph.threads.reconcile import reconcile
 from agentgraph.tools.approval import resume_value
 
@@ -213,7 +214,7 @@ class ThreadRun:
         """Find out what the request adds to its thread, and branch off where it changes what was said."""
         live: list[BaseMessage] = state.values.get("messages", [])
         stored = await self.history.whole(self.begun.lease.thread_id, state.values)
-        found = reconcile(stored, self.request.messages)
+        found = reconcile(stored, with_known_ids(stored, self.request.messages))
         if found.keep == len(stored):
             if found.asks_nothing:
                 raise InvalidInputError("the thread already holds all of these messages", param="messages")
@@ -285,7 +286,7 @@ class ThreadRun:
         said = [message for message in self.request.messages if message.id not in known]
         if said:
             stored = await self.history.whole(begun.lease.thread_id, state.values)
-            found = reconcile(stored, said)
+            found = reconcile(stored, with_known_ids(stored, said))
             said = found.new if found.keep == len(stored) else said[-1:]
         text = "".join(self._said)
         partial = [_cut_off(text)] if text else []

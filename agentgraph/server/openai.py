@@ -27,7 +27,7 @@ from agentgraph.server.errors import fault_of, openai_error, openai_error_body
 from agentgraph.server.gate import request_id_of
 from agentgraph.server.limits import body_too_large
 from agentgraph.server.model_list import usable_models
-from agentgraph.server.openai_request import read_chat_completion_request
+from agentgraph.server.openai_request import ChatCompletionRequest, read_chat_completion_request
 from agentgraph.server.schemas import chat_completion_docs
 from agentgraph.streaming.openai import ChatChunks, chat_completion
 
@@ -94,10 +94,10 @@ def openai_router(app: AgentGraph) -> APIRouter:
         if run_request.scope.thread_key is None:
             events = _noting_acts(events, request.scope)
         if asked.stream:
-            return await _streamed(events, model, request_id_of(request.scope), include_usage=asked.include_usage)
+            return await _streamed(events, model, request_id_of(request.scope), asked)
         result = await _result(events)
         return Response(
-            orjson.dumps(chat_completion(result, model=model, created=int(time.time())), default=str),
+            orjson.dumps(_completion(result, model, asked), default=str),
             media_type="application/json",
             headers={"x-run-id": result.run_id},
         )
@@ -169,13 +169,23 @@ async def _result(events: AsyncGenerator[RunEvent, None]) -> RunResult:
     return RunResult.from_events(told)
 
 
+def _completion(result: RunResult, model: str, asked: ChatCompletionRequest) -> dict[str, Any]:
+    return chat_completion(result, model=model, created=int(time.time()), uses_functions=asked.uses_functions)
+
+
 async def _streamed(
-    events: AsyncGenerator[RunEvent, None], model: str, request_id: str, *, include_usage: bool
+    events: AsyncGenerator[RunEvent, None], model: str, request_id: str, asked: ChatCompletionRequest
 ) -> Response:
     """Answer once there is something to say, so that what fails before is an error with a status."""
     try:
         run_id = await _run_id(events)
-        chunks = ChatChunks(run_id, model=model, created=int(time.time()), include_usage=include_usage)
+        chunks = ChatChunks(
+            run_id,
+            model=model,
+            created=int(time.time()),
+            include_usage=asked.include_usage,
+            uses_functions=asked.uses_functions,
+        )
         first = await _first_frame(events, chunks)
     except BaseException:
         await events.aclose()

@@ -20,12 +20,12 @@ from starlette.datastructures import Headers
 from agentgraph.errors import InvalidInputError
 from agentgraph.plain import checked
 from agentgraph.run import OnBusy, OnDisconnect, RunRequest
+from agentgraph.threads.function_calls import WITHOUT_ID
+from agentgraph.tool_formats import openai_tools
 
 __all__ = ["ChatCompletionRequest", "read_chat_completion_request"]
 
 _HINTS: Final = {
-    "functions": "use 'tools'",
-    "function_call": "use 'tool_choice'",
     "audio": "answers are text only",
     "prediction": "predicted outputs are not supported",
     "web_search_options": "web search is not built in; give the agent a tool",
@@ -163,22 +163,6 @@ class ChatMessage(_Wire):
     reasoning_content: str | None = None
 
 
-class FunctionSchema(_Wire):
-    """A function the caller runs itself."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class Tool(_Wire):
-    """A tool the caller runs itself."""
-
-    type: Literal["function"]
-    function: FunctionSchema
-
-
 class ChosenFunction(_Wire):
     """A function's name."""
 
@@ -232,8 +216,17 @@ class ChatCompletionRequest(_Wire):
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: list[Tool] | None = Field(default=None, max_length=512)
+    tools: list[dict[str, Any]] | None = Field(
+        default=None,
+        description="Functions the caller runs itself: OpenAI's format, or Anthropic's, Gemini's, Bedrock's or MCP's.",
+    )
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    functions: list[dict[str, Any]] | None = Field(
+        default=None, description="What was 'tools' once; alone, the answer has 'function_call', one at a time."
+    )
+    function_call: Literal["none", "auto"] | ChosenFunction | None = Field(
+        default=None, description="What was 'tool_choice' once."
+    )
     parallel_tool_calls: bool | None = None
     response_format: Annotated[TextFormat | JsonSchemaFormat, Field(discriminator="type")] | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -271,6 +264,11 @@ class ChatCompletionRequest(_Wire):
         """Whether a stream ends with a usage chunk."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
+    @property
+    def uses_functions(self) -> bool:
+        """Whether the request is in the older format, so that the answer is to be."""
+        return bool(self.functions) and not self.tools
+
     def run_request(self, *, tenant: str, headers: Headers, default_models: frozenset[str]) -> RunRequest:
         """Return what the request asks of the agent.
 
@@ -283,6 +281,7 @@ class ChatCompletionRequest(_Wire):
             InvalidInputError: A value that cannot be honoured, or two that do not fit.
         """
         self._refuse_what_cannot_be_honoured()
+        tools = [*openai_tools(self.tools or ()), *openai_tools(self.functions or (), param="functions")]
         ours = {name: headers.get(header) or (self.metadata or {}).get(name) for name, header in _OUR_METADATA.items()}
         if ":" in tenant and ours["thread_id"] is not None:
             raise InvalidInputError(
@@ -301,8 +300,8 @@ class ChatCompletionRequest(_Wire):
             resume=None if self.resume is None else checked(self.resume, param="resume"),
             include_memories=_truth("include_memories", ours["include_memories"], default=True),
             model=None if not self.model or self.model in default_models else self.model,
-            tools=[tool.model_dump(exclude_none=True) for tool in self.tools or ()],
-            tool_choice=self.tool_choice.model_dump() if isinstance(self.tool_choice, ToolChoice) else self.tool_choice,
+            tools=tools,
+            tool_choice=self._checked_choice([tool["function"]["name"] for tool in tools]),
             parameters=self._parameters(),
             stream=bool(self.stream),
         )
@@ -320,17 +319,27 @@ class ChatCompletionRequest(_Wire):
             raise InvalidInputError("logprobs are told with whole answers only: leave 'stream' out", param="logprobs")
         if self.top_logprobs is not None and not self.logprobs:
             raise InvalidInputError("top_logprobs needs 'logprobs': true", param="top_logprobs")
-        names = [tool.function.name for tool in self.tools or ()]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise InvalidInputError(f"two tools are called {min(twice)!r}", param="tools")
-        if self.tool_choice in {None, "none", "auto"}:
-            return
+        if self.function_call is not None and self.tool_choice is not None:
+            raise InvalidInputError("send tool_choice, or the older function_call, not both", param="function_call")
+
+    def _checked_choice(self, names: Sequence[str]) -> str | dict[str, Any] | None:
+        """Return which of the tools called `names` is to be called, as a `tool_choice`."""
+        choice, param = self.tool_choice, "tool_choice"
+        if isinstance(self.function_call, ChosenFunction):
+            choice, param = ToolChoice(type="function", function=self.function_call), "function_call"
+        elif self.function_call is not None:
+            choice, param = self.function_call, "function_call"
+        if choice is None or choice in {"none", "auto"}:
+            return choice
         if not names:
-            raise InvalidInputError("tool_choice forces a tool, and 'tools' has none", param="tool_choice")
-        if isinstance(self.tool_choice, ToolChoice) and self.tool_choice.function.name not in names:
+            raise InvalidInputError(f"{param} forces a tool, and none is declared", param=param)
+        if not isinstance(choice, ToolChoice):
+            return choice
+        if choice.function.name not in names:
             raise InvalidInputError(
-                f"tool_choice names {self.tool_choice.function.name!r}, which is not among 'tools'", param="tool_choice"
+                f"{param} names {choice.function.name!r}, which is not among the tools", param=param
             )
+        return choice.model_dump()
 
     def _parameters(self) -> dict[str, Any]:
         given: dict[str, Any] = {}
@@ -340,6 +349,8 @@ class ChatCompletionRequest(_Wire):
                 given[name] = value.model_dump(exclude_none=True, by_alias=True) if isinstance(value, _Wire) else value
         if self.stop is not None:
             given["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
+        if self.uses_functions:
+            given["parallel_tool_calls"] = False  # the answer has room for one
         return given
 
 
@@ -406,8 +417,6 @@ _FIELDS: Final = frozenset(
         ToolCall,
         CalledFunction,
         ChatMessage,
-        Tool,
-        FunctionSchema,
         ToolChoice,
         TextFormat,
         JsonSchemaFormat,
@@ -433,13 +442,15 @@ def _messages(sent: Sequence[ChatMessage]) -> list[BaseMessage]:
             case "assistant":
                 calls = list(message.tool_calls or ())
                 if message.function_call is not None:
-                    function_call_id = f"function-{i}"
+                    function_call_id = f"{WITHOUT_ID}{i}"
                     calls.append(ToolCall(id=function_call_id, function=message.function_call))
                 if content is None and not calls and message.refusal is None:
                     raise InvalidInputError(f"{where} has neither content nor tool_calls", param=f"{where}.content")
                 messages.append(_assistant(content or message.refusal or "", calls))
             case "tool" | "function":
                 call_id = message.tool_call_id if message.role == "tool" else function_call_id
+                if message.role == "function" and call_id is None and message.name:
+                    call_id = f"{WITHOUT_ID}{i}"  # the thread has the call
                 if not call_id:
                     raise InvalidInputError(
                         f"{where} answers no call: tool_call_id is missing", param=f"{where}.tool_call_id"

@@ -6,6 +6,9 @@ OpenAI's schema has no word for two of our endings; `agentgraph`, an object of o
 was ended before its time is `{"status": "cancelled"}`, with `finish_reason: "length"`, the one word for an answer cut
 short. One that waits for an answer is `{"status": "requires_action", "interrupts": [{"id", "value"}]}`, with `"stop"`.
 
+Who asked with the older `functions` is answered in kind: one `function_call`, without an id, where `tool_calls` were.
+Of several calls that is the first; the model may make the others again.
+
 Source: https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -32,10 +35,12 @@ def completion_id(run_id: str) -> str:
     return f"chatcmpl-{run_id.removeprefix('run-')}"
 
 
-def chat_completion(result: RunResult, *, model: str, created: int) -> dict[str, Any]:
-    """Return the whole completion."""
+def chat_completion(result: RunResult, *, model: str, created: int, uses_functions: bool = False) -> dict[str, Any]:
+    """Return the whole completion; with a `function_call` where the request `uses_functions`."""
     message: dict[str, Any] = {"role": "assistant", "content": result.text or None, "refusal": None}
-    if result.tool_calls:
+    if result.tool_calls and uses_functions:
+        message["function_call"] = _tool_call(result.tool_calls[0])["function"]
+    elif result.tool_calls:
         message["tool_calls"] = [_tool_call(call) for call in result.tool_calls]
     elif message["content"] is None:
         message["content"] = ""
@@ -44,7 +49,7 @@ def chat_completion(result: RunResult, *, model: str, created: int) -> dict[str,
         "index": 0,
         "message": message,
         "logprobs": metadata.get("logprobs"),
-        "finish_reason": _finish_reason(result),
+        "finish_reason": _finish_reason(result, uses_functions=uses_functions),
     }
     return {
         "id": completion_id(result.run_id),
@@ -66,9 +71,12 @@ class ChatChunks:
         model: As the client is to see it.
         created: Seconds since 1970.
         include_usage: Whether a last chunk tells the usage (`stream_options.include_usage`).
+        uses_functions: Whether the request has `functions`, and a call is told as `function_call`.
     """
 
-    def __init__(self, run_id: str, *, model: str, created: int, include_usage: bool = False) -> None:
+    def __init__(
+        self, run_id: str, *, model: str, created: int, include_usage: bool = False, uses_functions: bool = False
+    ) -> None:
         head = {
             "id": completion_id(run_id),
             "object": "chat.completion.chunk",
@@ -79,6 +87,7 @@ class ChatChunks:
         self._head = b"data: " + orjson.dumps(head)[:-1] + b',"choices":['
         self._tail = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
         self._include_usage = include_usage
+        self._uses_functions = uses_functions
         self._started = False
         self._text_sent = False
         self._answer_ended = False
@@ -117,10 +126,18 @@ class ChatChunks:
             self._call_count += 1
             self._calls_sent.add(event.tool_call_id)
             return self._first_piece(position, event.tool_call_id, event.name, event.arguments)
-        return self._delta({"tool_calls": [{"index": position, "function": {"arguments": event.arguments}}]})
+        function = {"arguments": event.arguments}
+        if self._uses_functions:
+            return self._function_piece(position, function)
+        return self._delta({"tool_calls": [{"index": position, "function": function}]})
+
+    def _function_piece(self, position: int, function: Mapping[str, Any]) -> bytes:
+        return self._delta({"function_call": function}) if position == 0 else b""
 
     def _first_piece(self, position: int, call_id: str | None, name: str | None, arguments: str) -> bytes:
         function = {"name": name, "arguments": arguments}
+        if self._uses_functions:
+            return self._function_piece(position, function)
         return self._delta(
             {"tool_calls": [{"index": position, "id": call_id, "type": "function", "function": function}]}
         )
@@ -135,7 +152,9 @@ class ChatChunks:
                 function = _tool_call(call)["function"]
                 frames += self._first_piece(self._call_count, call["id"], function["name"], function["arguments"])
                 self._call_count += 1
-        last = self._choice(b"{}", orjson.dumps(_finish_reason(event)), first=not self._started)
+        last = self._choice(
+            b"{}", orjson.dumps(_finish_reason(event, uses_functions=self._uses_functions)), first=not self._started
+        )
         if ours := _ours(event):
             last = last.removesuffix(b"}\n\n") + b"," + orjson.dumps(ours, default=str)[1:] + b"\n\n"
         frames += last
@@ -162,8 +181,10 @@ class ChatChunks:
         return self._choice(b'{"role":"assistant","content":"","refusal":null}', b"null", first=False) + frame
 
 
-def _finish_reason(ending: RunResult | RunFinished) -> str:
-    return "length" if ending.is_cancelled else ending.finish_reason
+def _finish_reason(ending: RunResult | RunFinished, *, uses_functions: bool) -> str:
+    if ending.is_cancelled:
+        return "length"
+    return "function_call" if uses_functions and ending.finish_reason == "tool_calls" else ending.finish_reason
 
 
 def _ours(ending: RunResult | RunFinished) -> dict[str, Any]:

@@ -260,6 +260,48 @@ def test_the_old_function_role_is_understood(serve: Serve) -> None:
     assert call.tool_calls[0]["id"] == result.tool_call_id
 
 
+def test_who_asks_with_functions_is_answered_with_a_function_call(serve: Serve) -> None:
+    both = calls(("c1", "book", {"row": 1}), ("c2", "book", {"row": 2}), text="Booking.")
+    served = serve([both, both, "Booked."])
+    asked: Any = {"functions": [BOOK["function"]], "function_call": {"name": "book"}}
+    messages: Any = [{"role": "user", "content": "Book."}]
+    client = served.openai()
+    whole = client.chat.completions.create(model="default", messages=messages, **asked).choices[0]
+    assert whole.finish_reason == "function_call"
+    assert whole.message.tool_calls is None
+    assert whole.message.function_call is not None
+    assert whole.message.function_call.name == "book"
+    assert json.loads(whole.message.function_call.arguments) == {"row": 1}
+    pieces = list(client.chat.completions.create(model="default", messages=messages, stream=True, **asked))
+    told = [piece.choices[0].delta.function_call for piece in pieces if piece.choices[0].delta.function_call]
+    assert [call.name for call in told if call.name] == ["book"]
+    assert json.loads("".join(call.arguments or "" for call in told)) == {"row": 1}
+    assert pieces[-1].choices[0].finish_reason == "function_call"
+    assert all(piece.choices[0].delta.tool_calls is None for piece in pieces)
+    assert [call["tool_choice"] for call in served.model.calls] == [
+        {"type": "function", "function": {"name": "book"}}
+    ] * 2
+    said = whole.message.model_dump(exclude_none=True, include={"role", "content", "function_call"})
+    messages += [said, {"role": "function", "name": "book", "content": "12C"}]
+    last = client.chat.completions.create(model="default", messages=messages, functions=asked["functions"]).choices[0]
+    assert (last.finish_reason, last.message.content) == ("stop", "Booked.")
+
+
+@pytest.mark.parametrize("resends", [True, False])
+def test_a_function_without_an_id_finds_its_call_on_the_thread(serve: Serve, resends: bool) -> None:
+    served = serve([calls(("c1", "book", {"seat": "aisle"})), "Booked 12C."], enable_memory=False)
+    options: Any = {"functions": [BOOK["function"]], "headers": {"x-thread-id": "t1"}}
+    asked = {"role": "user", "content": "Book."}
+    message = served.chat(messages=[asked], **options).json()["choices"][0]["message"]
+    assert "tool_calls" not in message
+    result = {"role": "function", "name": "book", "content": "12C"}
+    answer = served.chat(messages=[asked, message, result] if resends else [result], **options)
+    assert answer.json()["choices"][0]["message"]["content"] == "Booked 12C."
+    history = asyncio.run(served.app.history(tenant="acme", thread="t1"))
+    assert [m.type for m in history] == ["human", "ai", "tool", "ai"]
+    assert history[2].tool_call_id == "c1"  # type: ignore[attr-defined]
+
+
 # Tenants, threads, memory
 
 
@@ -435,7 +477,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"stream_options": {"include_usage": True}}, "stream_options"),
     ({"logprobs": True, "stream": True}, "logprobs"),
     ({"top_logprobs": 2}, "top_logprobs"),
-    ({"functions": []}, "functions"),
+    ({"functions": [{"name": "a b"}]}, "functions[0].name"),
+    ({"functions": [BOOK["function"], BOOK["function"]]}, "tools"),
+    ({"functions": [BOOK["function"]], "tools": [BOOK]}, "tools"),
+    ({"functions": [BOOK["function"]], "function_call": "required"}, "function_call"),
+    ({"functions": [BOOK["function"]], "function_call": {"name": "fly"}}, "function_call"),
+    ({"functions": [BOOK["function"]], "function_call": "auto", "tool_choice": "auto"}, "function_call"),
+    ({"function_call": {"name": "fly"}}, "function_call"),
     ({"temprature": 1}, "temprature"),
     ({"modalities": ["audio"]}, "modalities[0]"),
     ({"response_format": {"type": "yaml"}}, "response_format"),
