@@ -81,23 +81,23 @@ class DenseIndex:
             making.cancel()
             await asyncio.wait([making])
 
-    async def scores(self, text: str) -> Scores | None:
-        """Return each tool's cosine to `text`, or `None` where nothing is known of meaning now."""
+    async def scores(self, texts: Sequence[str]) -> Scores | None:
+        """Return the cosine of each text to each tool, `(texts, tools)`; `None` where nothing is known of meaning."""
         self.start()
         vectors = self._vectors
         if vectors is None or self._seconds() < self._paused_until:
             return None
         try:
             async with asyncio.timeout(_QUERY_BUDGET_S):
-                query = unit(await self._embeddings.aembed_query(text))
-            return np.asarray(vectors @ query, np.float32)
+                asked = await asyncio.gather(*map(self._embeddings.aembed_query, texts))
+            return np.stack([unit(vector) for vector in asked]) @ vectors.T
         except Exception as error:  # noqa: BLE001  an embedder may raise anything, and words are left
             self._pause(error)
             return None
 
     async def _make(self) -> None:
         try:
-            texts = [_text(document) for document in self._documents]
+            texts = [document.text for document in self._documents]
             blobs = await self._known(texts)
             missing = [text for text in dict.fromkeys(texts) if text_key(text) not in blobs]
             for start in range(0, len(missing), _BATCH):
@@ -132,10 +132,3 @@ class DenseIndex:
             self._has_complained = True
             said = error.message if isinstance(error, AgentGraphError) else f"{type(error).__name__}: {error}"
             _log.warning("tools are ranked by their words alone, the embedder failed: %s", said)
-
-
-def _text(document: ToolDocument) -> str:
-    """Return what is embedded of a tool."""
-    arguments = "; ".join(name for name, _ in document.readable_arguments)
-    said = f"{document.readable_name}: {document.readable_description}"
-    return f"{said} ({arguments})" if arguments else said

@@ -17,7 +17,9 @@ from langchain_core.embeddings import Embeddings
 
 from agentgraph.tools.selection.dense import DenseIndex
 from agentgraph.tools.selection.document import ToolDocument, fingerprint
+from agentgraph.tools.selection.fusion import best_of_turns, fused, with_sentences
 from agentgraph.tools.selection.lexical import LexicalIndex
+from agentgraph.tools.selection.sentences import sentences, shortened
 from agentgraph.tools.selection.vectors import VectorCache
 
 __all__ = ["RankedTool", "ToolIndex"]
@@ -25,10 +27,6 @@ __all__ = ["RankedTool", "ToolIndex"]
 Scores = npt.NDArray[np.float32]
 
 _MOST_TURNS: Final = 3
-_OLDER: Final = np.float32(0.6)  # what a turn is worth beside the one after it
-_LONGEST_TURN: Final = 4_000  # characters, from the end: what is asked mostly follows what is pasted
-_MEANING: Final = np.float32(0.5)
-_WORDS: Final = np.float32(0.5)
 _IN_THREAD: Final = 200  # documents; more are read in a thread
 
 
@@ -39,8 +37,8 @@ class RankedTool:
     Attributes:
         name: The tool's name.
         score: 0 to 1; comparable between requests.
-        lexical: The share of the request's words the tool holds, 0 to 1.
-        dense: The cosine of its meaning to the request's, 0 to 1; `None` where words alone ranked.
+        lexical: The share of the newest turn's words the tool holds, 0 to 1.
+        dense: The cosine of its meaning to the newest turn's, 0 to 1; `None` where words alone ranked.
         position: Which of the documents it is, from 0.
     """
 
@@ -88,23 +86,23 @@ class ToolIndex:
             turns: The newest user messages, oldest first. The last weighs most, and only the last three count.
             limit: At most so many.
         """
-        recent = [turn[-_LONGEST_TURN:] for turn in turns if turn.strip()][-_MOST_TURNS:]
+        recent = [shortened(turn) for turn in turns if turn.strip()][: -_MOST_TURNS - 1 : -1]
         if not recent or not self.documents or limit < 1:
             return []
+        wishes = sentences(recent[0])
+        texts = [*recent, *wishes]
         words = await self._words()
-        best, lexical, dense = np.zeros(len(self), np.float32), np.zeros(len(self), np.float32), None
-        for age, turn in enumerate(reversed(recent)):
-            by_words = words.scores(turn)
-            by_meaning = None if self._dense is None else await self._dense.scores(turn)
-            if not age:
-                lexical, dense = by_words, by_meaning
-            best = np.maximum(best, _OLDER**age * _fused(by_words, by_meaning))
+        meaning = None if self._dense is None else await self._dense.scores(texts)
+        lexical = [words.scores(text) for text in texts]
+        each = [fused(scores, None if meaning is None else meaning[row]) for row, scores in enumerate(lexical)]
+        turn_scores, wish_scores = each[: len(recent)], each[len(recent) :]
+        best = best_of_turns([with_sentences(turn_scores[0], wish_scores), *turn_scores[1:]])
         return [
             RankedTool(
                 name=self.documents[row].name,
                 score=min(1.0, float(best[row])),
-                lexical=min(1.0, float(lexical[row])),
-                dense=None if dense is None else min(1.0, max(0.0, float(dense[row]))),
+                lexical=min(1.0, float(lexical[0][row])),
+                dense=None if meaning is None else min(1.0, max(0.0, float(meaning[0, row]))),
                 position=int(row),
             )
             for row in _highest(best, limit)
@@ -127,12 +125,6 @@ class ToolIndex:
                 await asyncio.to_thread(LexicalIndex, self.documents) if in_thread else LexicalIndex(self.documents)
             )
         return self._lexical
-
-
-def _fused(lexical: Scores, dense: Scores | None) -> Scores:
-    if dense is None:
-        return lexical
-    return _WORDS * lexical + _MEANING * np.maximum(dense, np.float32(0))
 
 
 def _highest(scores: Scores, limit: int) -> npt.NDArray[np.intp]:
