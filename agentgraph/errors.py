@@ -17,7 +17,12 @@
     │   └── LeaseLostError        another process has the thread by now; what was written late was refused
     └── ToolError
         ├── ToolTimeoutError      (retryable)
-        └── SandboxError
+        └── SandboxError          sandboxed code broke a limit, or its worker died
+            ├── FunctionError     the code raised; says what and where
+            ├── FunctionTimeout
+            ├── FunctionMemoryError
+            ├── FunctionOutputTooLarge
+            └── SandboxUnavailable    no worker could be had (retryable)
 
 A model's own faults keep LangChain's types, `langchain_core.exceptions.ModelError` and below, whoever the vendor is.
 
@@ -32,6 +37,10 @@ __all__ = [
     "AgentGraphError",
     "BudgetExceededError",
     "ConfigurationError",
+    "FunctionError",
+    "FunctionMemoryError",
+    "FunctionOutputTooLarge",
+    "FunctionTimeout",
     "InvalidInputError",
     "LeaseLostError",
     "MissingExtraError",
@@ -40,6 +49,7 @@ __all__ = [
     "PermissionDeniedError",
     "RunCancelledError",
     "SandboxError",
+    "SandboxUnavailable",
     "StoreError",
     "StoreUnavailableError",
     "ThreadBusyError",
@@ -189,6 +199,52 @@ class SandboxError(ToolError):
     """Sandboxed code broke a limit or tried to leave the sandbox."""
 
     code = "sandbox_error"
+
+
+class FunctionError(SandboxError):
+    """A sandboxed function raised, or cannot be compiled.
+
+    Attributes:
+        type: The exception's name: `"ZeroDivisionError"`, `"SyntaxError"`, …
+        detail: The exception's own message, as the function's code gave it.
+        line: In the function's code, from 1; None where the fault has no place in it.
+        column: In that line, from 1.
+    """
+
+    code = "function_error"
+
+    def __init__(self, type_: str, detail: str, *, line: int | None = None, column: int | None = None) -> None:
+        where = "" if line is None else f" (line {line}, column {column})"
+        super().__init__((f"{type_}: {detail}" if detail else type_) + where)
+        self.type = type_
+        self.detail = detail
+        self.line = line
+        self.column = column
+
+
+class FunctionTimeout(SandboxError):  # noqa: N818 - reads as what happened, as asyncio's own names do
+    """A sandboxed function did not finish in its time, and was killed."""
+
+    code = "function_timeout"
+
+
+class FunctionMemoryError(SandboxError):
+    """A sandboxed function needed more memory than it may have."""
+
+    code = "function_memory"
+
+
+class FunctionOutputTooLarge(SandboxError):  # noqa: N818
+    """A sandboxed function returned or printed more than it may."""
+
+    code = "function_output_too_large"
+
+
+class SandboxUnavailable(SandboxError):  # noqa: N818
+    """No worker could be started, none came free in time, or the one at work died."""
+
+    code = "sandbox_unavailable"
+    is_retryable = True
 
 
 def is_retryable(error: BaseException) -> bool:
