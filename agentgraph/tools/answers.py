@@ -15,10 +15,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import partial
 from heapq import nlargest
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from langchain_core.messages import AIMessage, ToolMessage
-from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolRuntime
 from langgraph.types import interrupt
 from pydantic import WrapValidator
@@ -40,27 +39,13 @@ from agentgraph.tools.calls import ServerCall, arguments_digest, idempotency_key
 from agentgraph.tools.execution import ToolRunner
 from agentgraph.tools.ledger import ToolLedger, Wanted
 from agentgraph.tools.output import Output, as_text, kept, restored
-from agentgraph.tools.promises import Promises
 from agentgraph.tools.taint import MARK
+from agentgraph.tools.toolset import ToolSet
 
-__all__ = ["MessageCalls", "Tools"]
+__all__ = ["MessageCalls"]
 
 _Answer = TypeVar("_Answer", Approval, Outcome)
 _MOST_COMPARED: Final = 200
-
-
-class Tools(Protocol):
-    """The server tools of a run."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Every tool's name."""
-
-    def get(self, name: str) -> BaseTool | None:
-        """Return the tool of that name."""
-
-    def promises(self, name: str) -> Promises:
-        """Return what it promises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +68,7 @@ class MessageCalls:
     """
 
     message: AIMessage
-    tools: Tools
+    tools: ToolSet
     runner: ToolRunner
     runtime: Callable[[str], ToolRuntime[Any, Any]]
     tell: Callable[[RunEvent], object]

@@ -23,8 +23,9 @@ from pydantic import ValidationError
 
 from agentgraph.errors import ToolError, ToolTimeoutError
 from agentgraph.tools.failure import arguments_at_fault, failure_in_words
-from agentgraph.tools.output import Content, Output, Untrusted, in_words, is_quickly_told
+from agentgraph.tools.output import Content, Output, in_words, is_quickly_told
 from agentgraph.tools.runtime import FilledIn
+from agentgraph.tools.taint import brings_untrusted
 from agentgraph.tools.worker_threads import WorkerThreads
 
 __all__ = ["ToolRunner"]
@@ -120,7 +121,7 @@ class ToolRunner:
         """Put a result into words, off the event loop where it runs anybody's code."""
         if isinstance(result, Command):
             result = _answer_in(result, call_id)
-        is_untrusted = isinstance(result, Untrusted)
+        is_untrusted = isinstance(result, ToolMessage) and brings_untrusted(result)
         status = result.status if isinstance(result, ToolMessage) else "success"
         words: Content
         if is_quickly_told(result):

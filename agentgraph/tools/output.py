@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from agentgraph.plain import readable
 
-__all__ = ["Content", "Output", "Untrusted", "as_text", "cut", "in_words", "is_quickly_told", "kept", "restored"]
+__all__ = ["Content", "Output", "as_text", "cut", "in_words", "is_quickly_told", "kept", "restored"]
 
 Content: TypeAlias = str | list[dict[str, Any]]
 """Text, or content blocks as LangChain's messages hold them."""
@@ -38,12 +38,6 @@ _MEDIA_BLOCKS: Final[Mapping[str, str]] = {
 _KEPT: Final = "agentgraph:output:"
 
 
-class Untrusted(str):
-    """Text of strangers: what a tool returns that brings in such text only sometimes."""
-
-    __slots__ = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """What came of a call.
@@ -61,7 +55,7 @@ class Output:
 
 def is_quickly_told(result: object) -> bool:
     """Say whether putting `result` into words takes no time and runs nobody's code."""
-    return result is None or type(result) in {str, Untrusted, bool, float, bytes}
+    return result is None or type(result) in {str, bool, float, bytes}
 
 
 def in_words(result: object, longest: int, *, media: AbstractSet[str] = frozenset()) -> Content:
