@@ -61,11 +61,14 @@ from agentgraph.temporal import resolve
 from agentgraph.threads.journal import RunJournal
 from agentgraph.threads.session_gate import SessionGate
 from agentgraph.tools.memory import memory_tools
+from agentgraph.tools.model_filter import ModelFilter
 from agentgraph.tools.selection import ToolIndexes, VectorCache
 from agentgraph.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
+
+    from agentgraph.tools.functions.functions import Functions
 
 __all__ = ["AgentGraph"]
 
@@ -90,6 +93,7 @@ class AgentGraph:
         settings: Everything that can be chosen; read from the environment where not given.
         chat_model: A chat model of your own, instead of `default_model`.
         memory_model: Extracts facts from what was said, after the answer: the name of a model, or one of your own.
+        tool_filtering_model: Chooses among many tools which the model is shown, a fast one: as for `memory_model`.
         embeddings: An embedder of your own, instead of `embedding_model`; give it a `model_id` that changes with it.
         tools: Server tools, offered to every tenant.
         store: A LangGraph store for memories, instead of the one under `storage_dir`. The caller closes it.
@@ -110,6 +114,7 @@ class AgentGraph:
         *,
         chat_model: BaseChatModel | None = None,
         memory_model: BaseChatModel | str | None = None,
+        tool_filtering_model: BaseChatModel | str | None = None,
         embeddings: Embeddings | None = None,
         tools: Sequence[BaseTool] = (),
         store: BaseStore | None = None,
@@ -121,14 +126,18 @@ class AgentGraph:
     ) -> None:
         if isinstance(memory_model, str):
             options["memory_model"] = memory_model
+        if isinstance(tool_filtering_model, str):
+            options["tool_filtering_model"] = tool_filtering_model
         if settings is not None and options:
             raise ConfigurationError(f"give either settings or options, not both: {', '.join(sorted(options))}")
         self.settings = settings or Settings.load(**options)
         self._chat_model = chat_model
         self._memory_model = None if isinstance(memory_model, str) else memory_model
+        self._tool_filtering_model = None if isinstance(tool_filtering_model, str) else tool_filtering_model
         self._embeddings = embeddings
-        self._memory_tools = self._made_memory_tools()
-        self._toolbox = Toolbox([*tools, *self._memory_tools])
+        self._toolbox = Toolbox(
+            tools, memory_tools=self._made_memory_tools(), filter_threshold=self.settings.tool_filter_threshold
+        )
         self._store = store
         self._checkpointer = checkpointer
         self._clock = clock
@@ -139,6 +148,7 @@ class AgentGraph:
         self._opening: asyncio.Lock | None = None
         self._resources: AsyncExitStack | None = None
         self._runner: Runner
+        self._functions: Functions
         self._session_keeper: SessionKeeper
 
     # What was configured, readable on the object
@@ -309,6 +319,21 @@ class AgentGraph:
         """Every tenant's open sessions: what they keep, and a way to end them; from any loop or thread."""
         return Sessions(self._ready, lambda: self._session_keeper)
 
+    @property
+    def functions(self) -> Functions:
+        """Code registered as tools while the application runs, for an administrator; from any loop or thread.
+
+        Raises:
+            ConfigurationError: Functions are switched off.
+        """
+        if not self.settings.enable_functions:
+            raise ConfigurationError(
+                "functions are switched off: set AGENTGRAPH_ENABLE_FUNCTIONS", code="functions_off"
+            )
+        if self._loop is None:
+            run_sync(self._ready())
+        return self._functions
+
     @cached_property
     def memories(self) -> Memories:
         """Every tenant's memories, to list, search, write, correct and remove by hand; from any loop or thread."""
@@ -433,10 +458,14 @@ class AgentGraph:
         self._records = Database(
             None if url is None else url.get_secret_value(), settings.storage_dir, sync=settings.storage_sync
         )
-        resources.callback(self._records.close)
+        resources.push_async_callback(asyncio.to_thread, self._records.close)
+        if settings.enable_functions:
+            self._functions = await self._open_functions(resources)
         if settings.memory_model is not None:  # a misspelt name would come to light in the background only
             await asyncio.to_thread(models.provider, settings.memory_model)
-        embeddings = self._queries = await self._embedder() if settings.enable_memory or self.tools else None
+        if settings.tool_filtering_model is not None:
+            await asyncio.to_thread(models.provider, settings.tool_filtering_model)
+        embeddings = self._queries = await self._embedder() if self._needs_embedder else None
         self._memories = await self._memory_store(embeddings, pool, resources)
         indexes = self._toolbox.indexes = ToolIndexes(embeddings=embeddings, cache=VectorCache(settings.storage_dir))
         resources.push_async_callback(indexes.aclose)
@@ -471,7 +500,7 @@ class AgentGraph:
         )
         graph = build_graph(
             settings,
-            memory_tools=[tool.name for tool in self._memory_tools],
+            model_filter=self._model_filter(models),
         )
         under_way = UnderWay()
         access = ThreadAccess(
@@ -520,6 +549,36 @@ class AgentGraph:
             under_way.spawn(asyncio.to_thread(_warm_up, embeddings))
         return runner
 
+    async def _open_functions(self, resources: AsyncExitStack) -> Functions:
+        settings = self.settings
+        await self._records.open()  # imports SQLAlchemy on a thread, which takes a third of a second
+        from agentgraph.tools.functions import FunctionRunner, Functions, FunctionTools
+        from agentgraph.tools.sandbox import Sandbox, SandboxLimits
+
+        limits = SandboxLimits(
+            time_s=settings.function_timeout_s,
+            memory_bytes=round(settings.function_memory_mb * 1024 * 1024),
+            recursion=settings.function_recursion,
+            value_bytes=round(settings.function_output_kb * 1024),
+        )
+        sandbox = await resources.enter_async_context(Sandbox(limits))
+        runner = FunctionRunner(sandbox)
+        tools = FunctionTools(self._records, runner)
+        self._toolbox.add_source("functions", tools)
+        return Functions(
+            self._ready,
+            database=self._records,
+            tools=tools,
+            runner=runner,
+            sandbox=sandbox,
+            toolbox=self._toolbox,
+            clock=self._clock,
+        )
+
+    @property
+    def _needs_embedder(self) -> bool:
+        return self.settings.enable_memory or self.settings.enable_functions or bool(self.tools)
+
     async def _embedder(self) -> CachedEmbeddings | None:
         """Open the embedder; without one named or installed, memories are found by their words alone."""
         spec = self._embeddings or self.settings.embedding_model or default_embedding_model()
@@ -541,6 +600,16 @@ class AgentGraph:
                 pool=pool,
             )
         )
+
+    def _model_filter(self, models: ModelPool) -> ModelFilter | None:
+        given, spec = self._tool_filtering_model, self.settings.tool_filtering_model
+        if given is None and spec is None:
+            return None
+
+        async def open_model() -> BaseChatModel:
+            return given or await models.get(spec or models.default_name)
+
+        return ModelFilter(open_model=open_model, timeout_s=self.settings.tool_filtering_timeout_s)
 
     async def _open_memory_model(self, models: ModelPool) -> BaseChatModel:
         return self._memory_model or await models.get(self.settings.memory_model or models.default_name)

@@ -202,6 +202,19 @@ class Settings(BaseSettings):
     tool_top_k: Annotated[int, Field(ge=1)] = Field(
         default=5, description="How many tools a turn adds to those offered, where tools are filtered."
     )
+    tool_filtering_model: str | None = Field(
+        default=None,
+        description="Fast chat model that chooses among the tools that rank best, `provider/model`. Unset: the ranking "
+        "chooses.",
+    )
+    tool_filtering_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        default=2.0, description="Seconds that model may take before the ranking stands."
+    )
+    dynamic_temperature: bool = Field(
+        default=True,
+        description="Whether a model that is offered tools is called with a lower temperature, the more of them the "
+        "lower, where the caller chose none.",
+    )
     max_parallel_tools: Annotated[int, Field(ge=1)] = Field(default=8, description="Tools that run at once in a run.")
     tool_call_timeout: Annotated[float, Field(gt=0)] = Field(default=30.0, description="Seconds one tool may take.")
     max_tool_output_chars: Annotated[int, Field(ge=100)] = Field(
@@ -229,6 +242,24 @@ class Settings(BaseSettings):
     )
     mcp_max_message_mb: Annotated[float, Field(gt=0)] = Field(
         default=4.0, description="A larger message ends the connection to the MCP server that sends it."
+    )
+
+    enable_functions: bool = Field(
+        default=False,
+        description="Whether code can be registered as tools (`app.functions`). It runs in a sandbox: "
+        "`pip install 'agentgraph[sandbox]'`.",
+    )
+    function_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        default=5.0, description="Seconds a registered function may take."
+    )
+    function_memory_mb: Annotated[float, Field(ge=1)] = Field(
+        default=64.0, description="Megabytes of memory a registered function may use."
+    )
+    function_recursion: Annotated[int, Field(ge=10)] = Field(
+        default=200, description="How deep calls in a registered function may be nested."
+    )
+    function_output_kb: Annotated[float, Field(ge=1)] = Field(
+        default=256.0, description="Kilobytes a registered function may return, as JSON."
     )
 
     # Storage
