@@ -9,8 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_core.tools import tool as tool
-
     from agentgraph.app import AgentGraph as AgentGraph
     from agentgraph.chat_model import ChatAgentGraph as ChatAgentGraph
     from agentgraph.errors import AgentGraphError as AgentGraphError
@@ -19,7 +17,11 @@ if TYPE_CHECKING:
     from agentgraph.scope import Scope as Scope
     from agentgraph.settings import Settings as Settings
     from agentgraph.tools.approval import Approval as Approval
+    from agentgraph.tools.decorator import sync_tool as sync_tool
+    from agentgraph.tools.decorator import tool as tool
     from agentgraph.tools.promises import promising as promising
+    from agentgraph.tools.registry import ToolRegistry as ToolRegistry
+    from agentgraph.tools.registry import get_registry as get_registry
 
 _HOMES = {
     "AgentGraph": "agentgraph.app",
@@ -30,8 +32,11 @@ _HOMES = {
     "RunResult": "agentgraph.run",
     "Scope": "agentgraph.scope",
     "Settings": "agentgraph.settings",
+    "ToolRegistry": "agentgraph.tools.registry",
+    "get_registry": "agentgraph.tools.registry",
     "promising": "agentgraph.tools.promises",
-    "tool": "langchain_core.tools",
+    "sync_tool": "agentgraph.tools.decorator",
+    "tool": "agentgraph.tools.decorator",
 }
 
 __all__ = [
@@ -43,7 +48,10 @@ __all__ = [
     "RunResult",
     "Scope",
     "Settings",
+    "ToolRegistry",
+    "get_registry",
     "promising",
+    "sync_tool",
     "tool",
 ]
 
