@@ -19,6 +19,7 @@ from agentgraph.app import AgentGraph
 from agentgraph.errors import AgentGraphError, InvalidInputError
 from agentgraph.scope import Scope
 from agentgraph.server.gate import Gate, error_response
+from agentgraph.server.guard import Guard
 from agentgraph.server.health import Readiness, health_router, package_version
 from agentgraph.server.langserve import langserve_router
 from agentgraph.server.openai import openai_router
@@ -80,7 +81,7 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
         description="Any chat model as a multi-tenant agent with memory.",
         lifespan=lifespan,
     )
-    server.add_middleware(Gate, keys=agent.settings.api_keys, limit_bytes=int(agent.settings.max_body_mb * 1_000_000))
+    server.add_middleware(Gate, guard=Guard(agent), limit_bytes=int(agent.settings.max_body_mb * 1_000_000))
     server.add_exception_handler(HTTPException, _told)
     server.add_exception_handler(RequestValidationError, _told)
     server.include_router(openai_router(agent), prefix="/v1")

@@ -1,21 +1,53 @@
-"""Who may call: bearer keys where there are any, else only programs and pages of this machine."""
+"""Who calls, and for whom they may: the only place a route gets the scope of a run from.
+
+A tenant that is not the caller's is told in the very words of one there is none of, and so is a user: whoever holds a
+key of one tenant learns nothing of another's, not even that it exists.
+"""
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
 
-from pydantic import SecretStr
-from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
-from agentgraph.errors import NotAuthenticatedError, PermissionDeniedError
-from agentgraph.scope import GLOBAL_TENANT, Scope
+from agentgraph.errors import InvalidInputError, NotAuthenticatedError, NotFoundError, PermissionDeniedError
+from agentgraph.scope import GLOBAL_TENANT
+from agentgraph.scope import Scope as RunScope
 
-__all__ = ["authenticate", "authorize", "is_public"]
+__all__ = ["LOCAL", "Caller", "Right", "authorize", "caller_of", "is_public", "require_admin"]
+
+Right: TypeAlias = Literal["admin", "tenant", "user"]
+"""What a key may: everything, `_global` and the keys themselves included; all of one tenant's; one user's."""
 
 _PUBLIC: Final = frozenset({"/", "/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 _PUBLIC_FOLDER: Final = "/static-offline-docs/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who sent a request, as the key or the hook says; on `request.state.caller` before any route.
+
+    Attributes:
+        key_id: Which key; `None` where it took none.
+        tenant: The only tenant the caller may act for; `None` for any.
+        user: The only user the caller may act for; `None` for any.
+        scopes: What the caller may.
+    """
+
+    key_id: str | None = None
+    tenant: str | None = None
+    user: str | None = None
+    scopes: frozenset[Right] = field(default=frozenset({"tenant"}))
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller may do everything."""
+        return "admin" in self.scopes
+
+
+LOCAL: Final = Caller()
+"""Whoever calls where no keys are set: any tenant, but nothing that takes an administrator."""
 
 
 def is_public(path: str) -> bool:
@@ -23,35 +55,70 @@ def is_public(path: str) -> bool:
     return path in _PUBLIC or path.startswith(_PUBLIC_FOLDER)
 
 
-def authenticate(headers: Headers, keys: Sequence[SecretStr]) -> None:
-    """Let the request pass or raise.
+def caller_of(request: HTTPConnection) -> Caller:
+    """Return who sent the request.
 
     Raises:
-        NotAuthenticatedError: Keys are set and the request brings none of them.
-        PermissionDeniedError: No keys are set and a page of another site, open in a browser of this machine, asks.
+        NotAuthenticatedError: Nobody has looked: the route stands outside the gate.
     """
-    if not keys:
-        # Without this any web page could talk to a server on the reader's own machine.
-        if headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
-            raise PermissionDeniedError("pages of other sites may not call a server that has no api keys")
-        return
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    if not given:
-        raise NotAuthenticatedError("no API key: send 'Authorization: Bearer <key>'", code="missing_api_key")
-    offered = given.strip().encode()
-    # Every key is compared, so that the time taken tells nothing.
-    matches = [hmac.compare_digest(offered, key.get_secret_value().encode()) for key in keys]
-    if scheme.lower() != "bearer" or not any(matches):
-        raise NotAuthenticatedError("the API key is not one of this server's", code="invalid_api_key")
+    caller = getattr(request.state, "caller", None)
+    if not isinstance(caller, Caller):
+        raise NotAuthenticatedError("nobody has looked at the key of this request", code="missing_api_key")
+    return caller
 
 
-def authorize(scope: Scope) -> None:
-    """Let a run be for `scope` or raise.
+def require_admin(request: HTTPConnection) -> Caller:
+    """Return who sent the request, if they may do everything.
 
     Raises:
-        PermissionDeniedError: It would write what every tenant reads; no key of this server is an administrator's.
+        PermissionDeniedError: They may not.
     """
-    if scope.tenant == GLOBAL_TENANT:
+    caller = caller_of(request)
+    if not caller.is_admin:
+        raise PermissionDeniedError("this takes a key with the scope 'admin'")
+    return caller
+
+
+async def authorize(
+    request: HTTPConnection,
+    tenant: str | None = None,
+    *,
+    user: str | None = None,
+    thread: str | None = None,
+    agent: str = "default",
+) -> RunScope:
+    """Return the scope a request may act in.
+
+    Args:
+        request: Whose caller the gate has found.
+        tenant: `tenant` or `tenant:session` as the request has it; `None` for the key's own.
+        user: The user the request names, if any; where the key or the hook names one, that one.
+        thread: The thread the request names, if any.
+        agent: The named agent.
+
+    Raises:
+        InvalidInputError: An id that is none, or no tenant where the key names none either.
+        NotFoundError: The tenant or the user is not the caller's; the same for one there is none of.
+        PermissionDeniedError: It would write what every tenant reads, without an administrator's key.
+    """
+    caller = caller_of(request)
+    if tenant is None:
+        tenant = caller.tenant
+    if tenant is None:
+        raise InvalidInputError("name a tenant: the key is of none", param="tenant")
+    scope = RunScope.parse(tenant, user=user, thread=thread, agent=agent)
+    if caller.tenant not in {None, scope.tenant}:
+        raise NotFoundError(f"there is no tenant {scope.tenant!r}", code="tenant_not_found")
+    if scope.tenant == GLOBAL_TENANT and not caller.is_admin:
         raise PermissionDeniedError(
-            f"the tenant {GLOBAL_TENANT!r} cannot be written over HTTP: every tenant may read it; write it from Python"
+            f"the tenant {GLOBAL_TENANT!r} takes a key with the scope 'admin': every tenant may read it"
         )
+    return _for_user(scope, caller.user)
+
+
+def _for_user(scope: RunScope, bound: str | None) -> RunScope:
+    if bound is None or scope.user == bound:
+        return scope
+    if scope.user is not None:
+        raise NotFoundError(f"there is no user {scope.user!r}", code="user_not_found")
+    return RunScope(tenant=scope.tenant, session=scope.session, thread=scope.thread, agent=scope.agent, user=bound)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
 from typing import Final
 from uuid import uuid4
 
-from pydantic import SecretStr
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agentgraph.server.auth import authenticate, is_public
+from agentgraph.server.auth import is_public
 from agentgraph.server.errors import fault_of, openai_error, problem
+from agentgraph.server.guard import Guard
 from agentgraph.server.limits import BodyLimit
 
 __all__ = ["Gate", "error_response", "request_id_of"]
@@ -44,9 +44,9 @@ def error_response(scope: Scope, error: Exception) -> Response:
 class Gate:
     """ASGI middleware, the outermost of ours; nothing passes it as an exception."""
 
-    def __init__(self, app: ASGIApp, *, keys: Sequence[SecretStr], limit_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, guard: Guard, limit_bytes: int) -> None:
         self._app = BodyLimit(app, limit_bytes=limit_bytes)
-        self._keys = keys
+        self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry the request through."""
@@ -65,7 +65,7 @@ class Gate:
 
         try:
             if not is_public(scope["path"]):
-                authenticate(Headers(scope=scope), self._keys)
+                await self._guard.admit(HTTPConnection(scope))
             await self._app(scope, receive, signed)
         except Exception as error:
             if started:

@@ -17,7 +17,7 @@ from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
 from agentgraph.run import OnDisconnect
 from agentgraph.server.agent_runnable import CONFIGURABLE, AgentRunnable, ChatAnswerRunnable, request_of
-from agentgraph.server.auth import authorize
+from agentgraph.server.auth import authorize, caller_of
 from agentgraph.server.departure import ClientLeftError, unless_left
 from agentgraph.server.errors import fault_of
 from agentgraph.server.gate import error_response, request_id_of
@@ -32,11 +32,13 @@ def langserve_router(app: AgentGraph) -> APIRouter:
     async def checked(config: dict[str, Any], request: Request) -> dict[str, Any]:
         """Refuse what would fail within the run, while there still is a status to say so."""
         await _refuse_what_would_be_dropped(request)
-        asked = request_of("?", config.get("configurable") or {})
-        authorize(asked.scope)
+        configurable = dict(config.get("configurable") or {})
+        asked = request_of("?", configurable)
+        tenant = configurable.get("tenant") or caller_of(request).tenant or asked.scope.tenant
+        scope = await authorize(request, tenant, user=asked.scope.user, thread=asked.scope.thread)
         if asked.model is not None:
             await app.open_model(asked.model)
-        return config
+        return {**config, "configurable": {**configurable, "tenant": tenant, "user": scope.user or ""}}
 
     options: dict[str, Any] = {"per_req_config_modifier": checked, "disabled_endpoints": ["token_feedback"]}
     # The chat playground cannot show a message, only text.

@@ -20,11 +20,11 @@ from agentgraph.errors import AgentGraphError, NotFoundError
 from agentgraph.events import RunEvent, RunFailed, RunStarted, ToolStarted
 from agentgraph.models.catalogue import parse_model
 from agentgraph.run import RunResult
-from agentgraph.scope import Scope as RunScope
-from agentgraph.server.auth import authenticate, authorize
+from agentgraph.server.auth import authorize
 from agentgraph.server.departure import ClientLeftError, until_left
 from agentgraph.server.errors import fault_of, openai_error, openai_error_body
 from agentgraph.server.gate import request_id_of
+from agentgraph.server.guard import Guard
 from agentgraph.server.limits import body_too_large
 from agentgraph.server.model_list import usable_models
 from agentgraph.server.openai_request import ChatCompletionRequest, read_chat_completion_request
@@ -44,7 +44,7 @@ def openai_router(app: AgentGraph) -> APIRouter:
 
     They bring their own limits, keys and errors along, so that they behave alike wherever they are included.
     """
-    settings = app.settings
+    settings, guard = app.settings, Guard(app)
     limit_bytes = int(settings.max_body_mb * 1_000_000)
     started = int(time.time())
 
@@ -57,7 +57,7 @@ def openai_router(app: AgentGraph) -> APIRouter:
             async def guarded(request: Request) -> Response:
                 request_id = request_id_of(request.scope)
                 try:
-                    authenticate(request.headers, settings.api_keys)
+                    await guard.admit(request)
                     response = await handle(request)
                 except ClientLeftError:
                     return Response(status_code=_CLIENT_LEFT)
@@ -86,7 +86,8 @@ def openai_router(app: AgentGraph) -> APIRouter:
         run_request = asked.run_request(
             tenant=tenant, headers=request.headers, default_models=frozenset((*_DEFAULT_NAMES, default_model))
         )
-        authorize(run_request.scope)
+        asker = run_request.scope
+        run_request = replace(run_request, scope=await authorize(request, tenant, user=asker.user, thread=asker.thread))
         model = run_request.model or default_model
         events = app.stream(run_request)
         if (run_request.on_disconnect or settings.on_disconnect) == "cancel":
@@ -103,17 +104,17 @@ def openai_router(app: AgentGraph) -> APIRouter:
         )
 
     @router.get("/{tenant:path}/models")
-    async def list_models(tenant: str) -> Response:
+    async def list_models(request: Request, tenant: str) -> Response:
         """List the models this deployment can use, its default first."""
-        RunScope.parse(tenant)
+        await authorize(request, tenant)
         models = await asyncio.to_thread(usable_models, app)
         listed = [_model(name, started) for name in models]
         return Response(orjson.dumps({"object": "list", "data": listed}), media_type="application/json")
 
     @router.get("/{tenant:path}/models/{model:path}")
-    async def retrieve_model(tenant: str, model: str) -> Response:
+    async def retrieve_model(request: Request, tenant: str, model: str) -> Response:
         """Describe one model."""
-        RunScope.parse(tenant)
+        await authorize(request, tenant)
         if model in {*_DEFAULT_NAMES, name := app.default_model}:
             return Response(orjson.dumps(_model(name, started)), media_type="application/json")
         name = str(await asyncio.to_thread(parse_model, model, settings))
