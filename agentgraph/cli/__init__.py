@@ -185,6 +185,21 @@ def _eval_temporal(
     run_temporal_eval(data, as_json=as_json)
 
 
+@evals.command("tools")
+def _eval_tools(
+    context: typer.Context,
+    *,
+    corpus: Annotated[Path, typer.Option(help="JSON Lines: tools, each with the source whose list it is on.")],
+    queries: Annotated[Path, typer.Option(help="JSON Lines: requests, each with the groups of tools that serve it.")],
+    predictions: Annotated[Path | None, typer.Option(help="Write what was found into this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Score how well tools are chosen, beside BM25 and plain embeddings."""
+    from agentgraph.cli.eval import run_tools_eval
+
+    run_tools_eval(context.obj, corpus, queries, predictions=predictions, as_json=as_json)
+
+
 def _is_expected(error: Exception) -> bool:
     """Say whether `error` is one whose message is for people: ours, or a model's."""
     if isinstance(error, AgentGraphError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from langchain_core.embeddings import Embeddings
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -18,15 +19,19 @@ from agentgraph.cli.invocation import Invocation
 from agentgraph.evals import (
     evaluate_memory,
     evaluate_temporal,
+    evaluate_tools,
     read_memory_questions,
     read_memory_rows,
     read_temporal_rows,
+    read_tool_requests,
+    read_tool_rows,
 )
 from agentgraph.models.embeddings import default_embedding_model, load_embeddings
 
-__all__ = ["progress_bar", "run_memory_eval", "run_temporal_eval", "write_json", "write_table"]
+__all__ = ["progress_bar", "run_memory_eval", "run_temporal_eval", "run_tools_eval", "write_json", "write_table"]
 
 _MEMORY: Final = ("recall@5", "recall@10", "recall@20", "mrr", "ndcg@10")
+_TOOLS: Final = ("recall@1", "recall@5", "recall@10", "recall@20", "mrr", "ndcg@10")
 _TEMPORAL: Final = ("exact", "usable", "contains", "iou", "answered", "false_pos")
 
 
@@ -67,9 +72,7 @@ def run_memory_eval(
     """
     memories = read_memory_rows(corpus)
     questions = read_memory_questions(queries, memories)
-    settings = invocation.settings()
-    spec = settings.embedding_model or default_embedding_model()
-    embeddings = None if spec is None else load_embeddings(spec, settings=settings)
+    embeddings = _embeddings(invocation)
     with progress_bar() as bar:
         tasks = {
             "memories": bar.add_task("memories", total=len(memories)),
@@ -83,10 +86,7 @@ def run_memory_eval(
                 on_progress=lambda step, done: bar.update(tasks[step], completed=done),
             )
         )
-    ranked = report.pop("ranked")
-    if predictions is not None:
-        rows = [orjson.dumps({"id": name, "ranked": found}) for name, found in ranked.items()]
-        predictions.write_bytes(b"\n".join(rows) + b"\n")
+    _write_predictions(predictions, report.pop("ranked"))
     if as_json:
         write_json(report)
         return
@@ -96,6 +96,53 @@ def run_memory_eval(
     rivals = {f"{name}, core": rival["core"] for name, rival in report["baselines"].items()}
     write_table("recall", every, rivals, report["by_source"], report["by_category"], metrics=_MEMORY)
     Console().print(f"{report['overall']['ms_p50']:.2f} ms a question (median)", highlight=False)
+
+
+def run_tools_eval(
+    invocation: Invocation, corpus: Path, queries: Path, *, predictions: Path | None = None, as_json: bool = False
+) -> None:
+    """Score how tools are chosen: rank the tools of `corpus` for each of `queries`.
+
+    Args:
+        invocation: Says which embedding model is meant.
+        corpus: Tools, JSON Lines.
+        queries: Requests to them, JSON Lines.
+        predictions: Where to write what was found on each request's own list, an object `{"id", "ranked"}` a line.
+        as_json: One JSON object on stdout instead of a table.
+
+    Raises:
+        NotFoundError: There is no such file.
+        InvalidInputError: A file holds no rows, or a line that is none.
+    """
+    tools = read_tool_rows(corpus)
+    requests = read_tool_requests(queries, tools)
+    embeddings = _embeddings(invocation)
+    with progress_bar() as bar:
+        tasks = {
+            "tools": bar.add_task("tools", total=len(tools), visible=embeddings is not None),
+            "requests": bar.add_task("requests", total=len(requests)),
+            "pool": bar.add_task("requests to all", total=len(requests)),
+        }
+        report = asyncio.run(
+            evaluate_tools(
+                tools,
+                requests,
+                embeddings=embeddings,
+                on_progress=lambda step, done: bar.update(tasks[step], completed=done),
+            )
+        )
+    _write_predictions(predictions, report.pop("ranked"))
+    if as_json:
+        write_json(report)
+        return
+    pool = {f"{name}, of all tools": values for name, values in _headed(report["pool"]).items()}
+    rivals = {
+        f"{rival}, {name}": values
+        for rival, each in report["baselines"].items()
+        for name, values in _headed(each).items()
+    }
+    write_table("tools", _headed(report), pool, rivals, report["by_category"], metrics=_TOOLS)
+    Console().print(f"{report['overall']['ms_p50']:.2f} ms a request (median)", highlight=False)
 
 
 def progress_bar() -> Progress:
@@ -131,3 +178,20 @@ def write_table(name: str, *blocks: Mapping[str, Mapping[str, float]], metrics: 
         table.add_section()
         table.add_row()
     Console().print(table)
+
+
+def _headed(report: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    """Return the means over all requests, over the sources, and each source's."""
+    return {"all": report["overall"], "mean of sources": report["macro"], **report["by_source"]}
+
+
+def _embeddings(invocation: Invocation) -> Embeddings | None:
+    settings = invocation.settings()
+    spec = settings.embedding_model or default_embedding_model()
+    return None if spec is None else load_embeddings(spec, settings=settings)
+
+
+def _write_predictions(path: Path | None, ranked: Mapping[str, Iterable[str]]) -> None:
+    if path is not None:
+        rows = [orjson.dumps({"id": name, "ranked": found}) for name, found in ranked.items()]
+        path.write_bytes(b"\n".join(rows) + b"\n")

@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentgraph.errors import InvalidInputError
 from agentgraph.evals.baselines import Bm25, Cosine
+from agentgraph.evals.embeddings import RememberingEmbeddings
 from agentgraph.evals.metrics import Metrics, by_group, mean_metrics, ranking_metrics
 from agentgraph.evals.rows import aware, read_rows
 from agentgraph.memory.recall import recall
@@ -122,7 +122,7 @@ async def evaluate_memory(
         `dense`, each with `overall`, `core` and `by_source`. `ranked`: for each question's id the ids found.
     """
     told = on_progress or (lambda _step, _done: None)
-    embedder = None if embeddings is None else _Remembering(embeddings)
+    embedder = None if embeddings is None else RememberingEmbeddings(embeddings)
     with TemporaryDirectory(prefix="agentgraph-eval-") as directory:
         async with FaissStore(Path(directory), embeddings=embedder, sync="normal") as store:
             tenants = await _import(store, corpus, lambda done: told("memories", done))
@@ -191,7 +191,7 @@ async def _ask(
 
 
 def _baselines(
-    corpus: Sequence[MemoryRow], questions: Sequence[MemoryQuestion], embedder: _Remembering | None
+    corpus: Sequence[MemoryRow], questions: Sequence[MemoryQuestion], embedder: RememberingEmbeddings | None
 ) -> dict[str, Any]:
     conversations: dict[str, dict[str, str]] = {}
     for row in corpus:
@@ -241,37 +241,3 @@ def _report(questions: Sequence[MemoryQuestion], scored: Sequence[Metrics]) -> d
 
 def _end_of_day(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-
-
-class _Remembering(Embeddings):
-    """An embedder that remembers every vector, so that the dense baseline asks for none again."""
-
-    def __init__(self, inner: Embeddings) -> None:
-        self._inner = inner
-        self._known: dict[str, npt.NDArray[np.float32]] = {}
-        self.model_id = getattr(inner, "model_id", type(inner).__name__)
-
-    def known(self, text: str) -> npt.NDArray[np.float32]:
-        """Return the unit vector of a text, embedding it only if need be."""
-        if text not in self._known:
-            self.embed_documents([text])
-        vector = self._known[text]
-        length = float(np.linalg.norm(vector))
-        return vector / np.float32(length or 1.0)
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return self._remember(texts, self._inner.embed_documents(texts))
-
-    def embed_query(self, text: str) -> list[float]:
-        return self._remember([text], [self._inner.embed_query(text)])[0]
-
-    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        return self._remember(texts, await self._inner.aembed_documents(texts))
-
-    async def aembed_query(self, text: str) -> list[float]:
-        return self._remember([text], [await self._inner.aembed_query(text)])[0]
-
-    def _remember(self, texts: Sequence[str], vectors: list[list[float]]) -> list[list[float]]:
-        pairs = zip(texts, vectors, strict=True)
-        self._known.update((text, np.asarray(vector, dtype=np.float32)) for text, vector in pairs)
-        return vectors

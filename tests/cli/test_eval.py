@@ -87,3 +87,21 @@ def test_recall_is_scored_on_files_of_ones_own(tmp_path: Path, capsys: pytest.Ca
     assert "recall@10" in capsys.readouterr().out
     assert main(["eval", "memory", "--corpus", str(corpus), "--queries", str(tmp_path / "none")]) == 1
     assert "no file" in capsys.readouterr().err
+
+
+def test_choosing_tools_is_scored_on_files_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus, queries, found = (tmp_path / name for name in ("corpus.jsonl", "queries.jsonl", "found.jsonl"))
+    corpus.write_text(json.dumps({"id": "t1", "name": "getWeather", "description": "Forecasts.", "source": "[b]ours"}))
+    queries.write_text(json.dumps({"id": "q1", "query": "the weather", "gold": ["t1"], "source": "[b]ours"}))
+    given = ["eval", "tools", "--corpus", str(corpus), "--queries", str(queries)]
+    assert main([*given, "--json", "--predictions", str(found)]) == 0
+    output = capsys.readouterr()
+    report = json.loads(output.out)
+    assert {"overall", "macro", "by_source", "by_category", "pool", "baselines"} == set(report)
+    assert (report["overall"]["n"], report["overall"]["recall@5"], report["pool"]["overall"]["mrr"]) == (1, 1.0, 1.0)
+    assert json.loads(found.read_text()) == {"id": "q1", "ranked": ["t1"]}
+    assert main(given) == 0
+    output = capsys.readouterr()
+    assert all(word in output.out for word in ("[b]ours", "recall@10", "of all tools", "ms a request"))
+    assert main([*given[:-1], str(tmp_path / "none")]) == 1
+    assert "no file" in capsys.readouterr().err

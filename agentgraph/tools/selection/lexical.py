@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from agentgraph.stores.lexical import telling_words, words
 from agentgraph.tools.selection.document import ToolDocument
+from agentgraph.tools.selection.spelling import Spelling
 
 __all__ = ["LexicalIndex"]
 
@@ -35,6 +36,7 @@ class LexicalIndex:
         self._size = len(documents)
         self._vocabulary: dict[str, int] = {}
         rows, terms, fields, counts = self._postings(documents)
+        self._spelling = Spelling(self._vocabulary)
         lengths = np.zeros((self._size, len(_FIELDS)))
         np.add.at(lengths, (rows, fields), counts)
         means = np.maximum(lengths.mean(axis=0) if self._size else np.ones(len(_FIELDS)), 1.0)
@@ -53,15 +55,21 @@ class LexicalIndex:
         """Return for each tool the share of the known words of `text` that it holds, weighed by rarity, 0 to 1."""
         scores = np.zeros(self._size, np.float32)
         highest = 0.0
-        for word in sorted(telling_words(text)):
-            term = self._vocabulary.get(word)
-            if term is None:
-                continue
+        for term in self._terms(text):
             weight = self._weights[term]
             highest += float(weight)
             span = slice(self._starts[term], self._starts[term + 1])
             scores[self._rows[span]] += weight * self._impacts[span]
         return scores / np.float32(highest) if highest else scores
+
+    def _terms(self, text: str) -> list[int]:
+        """Return the known words of `text`, and for the unknown ones those that are spelt nearly so; each once."""
+        found: set[int] = set()
+        for word in telling_words(text):
+            known = word if word in self._vocabulary else self._spelling.nearest(word)
+            if known is not None:
+                found.add(self._vocabulary[known])
+        return sorted(found)
 
     def _postings(self, documents: Sequence[ToolDocument]) -> tuple[npt.NDArray[np.int64], ...]:
         """Count the words of each field of each tool: parallel arrays of row, word, field and count."""
