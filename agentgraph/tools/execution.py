@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, wraps
 from typing import Any, Final, TypeVar
 
 from langchain_core.messages import ToolMessage
@@ -40,6 +40,16 @@ _MOST_REMEMBERED: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What was learned of a tool, and the tool as it is called."""
+
+    tool: BaseTool
+    filled_in: FilledIn
+    blocks: bool
+    called: BaseTool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolRunner:
     """Runs calls. Make one and keep it: its threads, and what it knows of tools, serve all calls.
 
@@ -52,7 +62,7 @@ class ToolRunner:
     timeout_s: float = 30.0
     max_output_chars: int = 20_000
     threads: WorkerThreads = field(default_factory=WorkerThreads)
-    _filled_in: dict[int, tuple[BaseTool, FilledIn]] = field(default_factory=dict)
+    _known: dict[int, _Known] = field(default_factory=dict)
     _left_behind: set[asyncio.Future[Any]] = field(default_factory=set)
 
     async def run(
@@ -75,7 +85,8 @@ class ToolRunner:
             runtime: Makes the run to hand to a tool that asks for it.
             media: Which of `image`, `audio`, `video` and `file` the model reads in a tool's result.
         """
-        filled_in = self._of(tool)
+        known = self._of(tool)
+        filled_in = known.filled_in
         handed = runtime() if runtime is not None and filled_in.asks_for_the_run else None
         call = {
             "type": "tool_call",
@@ -85,7 +96,7 @@ class ToolRunner:
             "id": call_id if filled_in.takes_call_id or _answers_for_itself(tool) else None,
         }
         try:
-            result = await self._within(self.timeout_s, self._called(tool, call))
+            result = await self._within(self.timeout_s, self._called(known, call))
             return await self._told(tool, result, call_id, media)
         except ToolTimeoutError:
             return _failed(f"The tool {tool.name!r} did not answer within {self.timeout_s:g} seconds.")
@@ -101,21 +112,20 @@ class ToolRunner:
         except Exception as error:  # noqa: BLE001  the outermost place of a tool: its failure is the model's to handle
             return await self._failure(tool, error)
 
-    def _of(self, tool: BaseTool) -> FilledIn:
-        known = self._filled_in.get(id(tool))
-        if known is None or known[0] is not tool:
-            if len(self._filled_in) >= _MOST_REMEMBERED:
-                self._filled_in.clear()
-            known = self._filled_in[id(tool)] = (tool, FilledIn.of(tool))
-        return known[1]
+    def _of(self, tool: BaseTool) -> _Known:
+        known = self._known.get(id(tool))
+        if known is None or known.tool is not tool:
+            if len(self._known) >= _MOST_REMEMBERED:
+                self._known.clear()
+            known = self._known[id(tool)] = _Known(
+                tool=tool, filled_in=FilledIn.of(tool), blocks=_blocks(tool), called=_without_exit(tool)
+            )
+        return known
 
-    async def _called(self, tool: BaseTool, call: dict[str, Any]) -> Any:
-        if _blocks(tool):
-            return await self.threads.run(partial(tool.invoke, call), owner=id(tool))
-        try:
-            return await tool.ainvoke(call)
-        except SystemExit as error:
-            raise ToolError("it tried to end the process") from error
+    async def _called(self, known: _Known, call: dict[str, Any]) -> Any:
+        if known.blocks:
+            return await self.threads.run(partial(known.tool.invoke, call), owner=id(known.tool))
+        return await known.called.ainvoke(call)
 
     async def _told(self, tool: BaseTool, result: Any, call_id: str, media: AbstractSet[str]) -> Output:
         """Put a result into words, off the event loop where it runs anybody's code."""
@@ -129,7 +139,7 @@ class ToolRunner:
         else:
             put = partial(in_words, result, self.max_output_chars, media=media)
             try:
-                words = await self._within(_WORDS_S, self.threads.run(put, owner=id(tool)))
+                words = await self._within(_WORDS_S, self.threads.run(put, owner=("words", id(tool))))
             except Exception as error:  # noqa: BLE001  whatever its methods raise
                 return _failed(
                     f"The tool {tool.name!r} ran, but what it returned could not be put into words "
@@ -141,7 +151,7 @@ class ToolRunner:
         logger.warning("the tool %r failed: %s", tool.name, type(error).__name__)
         put = partial(failure_in_words, tool.name, error)
         try:
-            return _failed(await self._within(_WORDS_S, self.threads.run(put, owner=id(tool))))
+            return _failed(await self._within(_WORDS_S, self.threads.run(put, owner=("words", id(tool)))))
         except Exception:  # noqa: BLE001  an error that cannot say what it is
             return _failed(f"The tool {tool.name!r} failed: {type(error).__name__}")
 
@@ -183,6 +193,24 @@ def _blocks(tool: BaseTool) -> bool:
     """Say whether LangChain would run `tool` in the event loop's own thread pool."""
     runs_sync = {BaseTool._arun, StructuredTool._arun, Tool._arun}  # noqa: SLF001  what says that there is no other
     return type(tool)._arun in runs_sync and getattr(tool, "coroutine", None) is None  # noqa: SLF001
+
+
+def _without_exit(tool: BaseTool) -> BaseTool:
+    """Return `tool` with its coroutine kept from ending the process.
+
+    LangChain makes a task of it, and of a task asyncio lets a `SystemExit` out through the event loop.
+    """
+    if not isinstance(tool, StructuredTool) or (coroutine := tool.coroutine) is None:
+        return tool
+
+    @wraps(coroutine)
+    async def within(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await coroutine(*args, **kwargs)
+        except SystemExit as error:
+            raise ToolError("it tried to end the process") from error
+
+    return tool.model_copy(update={"coroutine": within})
 
 
 def _answers_for_itself(tool: BaseTool) -> bool:

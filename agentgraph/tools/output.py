@@ -82,7 +82,7 @@ def in_words(result: object, longest: int, *, media: AbstractSet[str] = frozense
         result = [result]
     if isinstance(result, Sequence) and result and all(map(_is_block, result)):
         return _blocks(result, longest, media)
-    return _cut_or_nothing(_json(result, longest), longest)
+    return _json(result, longest)
 
 
 def cut(text: str, longest: int) -> str:
@@ -179,7 +179,9 @@ def _shown(block: Mapping[str, Any]) -> dict[str, Any] | None:
 def _note(block: Mapping[str, Any]) -> str:
     kind = _MEDIA_BLOCKS.get(str(block.get("type")), "part")
     mime = block.get("mime_type") or block.get("media_type")
-    return f"[{kind}{f' {readable(str(mime)[:60])}' if isinstance(mime, str) else ''}, {_size(block)} characters]"
+    return (
+        f"[{kind}{f' {readable(str(mime)[:60])}' if isinstance(mime, str) else ''}, {max(1, _size(block) // 1000)} kB]"
+    )
 
 
 def _size(block: Mapping[str, Any], depth: int = 3) -> int:
@@ -205,7 +207,7 @@ def _json(result: object, longest: int) -> str:
     """Return about as much of `result` as fits, as JSON where it is data, else in its own words."""
     plain = _data(result)
     if plain is None:
-        return str(result)
+        return _cut_or_nothing(str(result), longest)
     pieces: list[str] = []
     length = 0
     encoder = json.JSONEncoder(ensure_ascii=False, default=_of_part(longest), check_circular=True)
@@ -214,10 +216,10 @@ def _json(result: object, longest: int) -> str:
             pieces.append(piece)
             length += len(piece)
             if length > longest:
-                return f"{''.join(pieces)[:longest]}\n[cut here: there is more; ask for less]"
+                return f"{readable(''.join(pieces)[:longest])}\n[cut here: there is more; ask for less]"
     except (TypeError, ValueError, RecursionError):  # keys that are no text, a circle, too deep
-        return str(result)
-    return "".join(pieces)
+        return _cut_or_nothing(str(result), longest)
+    return readable("".join(pieces))
 
 
 def _of_part(longest: int) -> Callable[[object], Any]:

@@ -54,7 +54,8 @@ class WorkerThreads:
         Cancelled before it began, it never begins; cancelled later, its thread is left behind.
 
         Raises:
-            ToolError: So much of this owner's earlier work was left behind and still hangs that it is not tried again.
+            ToolError: So much of this owner's earlier work was left behind and still hangs that it is not tried again;
+                or `work` would end the process.
         """
         context = contextvars.copy_context()
         job = _Job(lambda: context.run(work), owner)
@@ -95,7 +96,9 @@ class WorkerThreads:
                 job.future.set_result(job.work())
             except StopIteration as error:  # asyncio's futures cannot carry it
                 job.future.set_exception(RuntimeError(f"StopIteration: {error}"))
-            except BaseException as error:  # noqa: BLE001  a tool that ends its thread must not end the process
+            except (SystemExit, KeyboardInterrupt):  # awaited, they would end the event loop
+                job.future.set_exception(ToolError("it tried to end the process"))
+            except BaseException as error:  # noqa: BLE001  whatever it is, somebody waits for it
                 job.future.set_exception(error)
         with self._lock:
             job.is_running = False

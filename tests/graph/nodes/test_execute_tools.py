@@ -15,6 +15,7 @@ from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import END, START, StateGraph
+from langgraph.prebuilt import ToolRuntime
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
@@ -138,7 +139,8 @@ class World:
             "tools": ToolSet(self.tools),
             "listener": self.events.append,
         }
-        return RunContext(model=ScriptedChatModel(script=[]), run_id=run_id, **(values | options))
+        values["model"] = ScriptedChatModel(script=[])
+        return RunContext(run_id=run_id, **(values | options))
 
     async def run(self, given: Any = None, *, checkpointed: bool = True, **options: Any) -> dict[str, Any]:
         """Begin a run, or go on with it as a new process does."""
@@ -154,10 +156,10 @@ class World:
         )
         return result
 
-    async def cut_off(self, given: Any) -> None:
+    async def cut_off(self, given: Any, **options: Any) -> None:
         """Run until a tool hangs, and end the process there."""
         self.hung.clear()
-        task = asyncio.create_task(self.run(given))
+        task = asyncio.create_task(self.run(given, **options))
         await self.hung.wait()
         await asyncio.sleep(0.02)  # what else runs has ended
         kept = copy.deepcopy((self.saver.storage, self.saver.writes, self.saver.blobs))
@@ -422,3 +424,62 @@ async def test_unreadable_calls_go_where_readable_ones_do(world: World, state: A
     run = Runtime(context=world.context(client_tools=theirs))
     assert await after_model(state, run) == next_node
     assert await after_tools(state, run) == then
+
+
+# Whose words they are, and what else than words
+
+
+async def test_results_of_untrusted_tools_are_marked_also_where_they_failed(world: World) -> None:
+    world.tools += [
+        promising(world.tools[0].model_copy(update={"name": "fetch"}), untrusted=True),
+        promising(world.tools[0].model_copy(update={"name": "ask_fetch"}), untrusted=True, needs_approval=True),
+    ]
+    wanted = [("fetch", {"amount": 1}), ("fetch", {}), ("pay", {"amount": 1}), ("fetsh", {}), ("ask_fetch", {})]
+    asked = await world.run(calls(*wanted))
+    result = await world.answered(asked, {"decision": "reject", "message": "No."})
+    marks = [message.additional_kwargs for message in result["messages"] if isinstance(message, ToolMessage)]
+    assert marks == [{"untrusted": True}, {"untrusted": True}, {}, {}, {}]
+
+
+async def test_a_replayed_result_is_what_it_was(world: World) -> None:
+    image = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
+
+    @tool
+    async def draw(runtime: ToolRuntime[Any, Any]) -> Any:
+        """Draw."""
+        content: Any = [{"type": "text", "text": "Here:"}, image]
+        return ToolMessage(content, tool_call_id=runtime.tool_call_id, additional_kwargs={"untrusted": True})
+
+    model = ScriptedChatModel(script=[], profile={"image_tool_message": True})
+    world.tools.append(draw)
+    await world.cut_off(calls((draw.name, {}), ("ship", {"parcel": "a"})), model=model)
+    world.hangs = False
+    replayed, _ = [m for m in (await world.run(model=model))["messages"] if isinstance(m, ToolMessage)]
+    assert replayed.content == [{"type": "text", "text": "Here:"}, image]
+    assert replayed.additional_kwargs == {"untrusted": True}
+
+
+# Names
+
+
+async def test_an_unknown_tool_is_answered_with_the_nearest_of_this_run(world: World) -> None:
+    theirs = ({"type": "function", "function": {"name": "pay_theirs"}},)
+    result = await world.run(calls(("pai", {}), ("pay_teirs", {}), ("x" * 500, {})), client_tools=theirs)
+    first, second, third = (text for text, _ in outputs(result))
+    assert first.startswith("There is no tool 'pai'. Nearest: pay")
+    assert "pay_theirs" in second
+    assert len(third) < 200
+    assert world.database.transactions == 0
+
+
+async def test_of_thousands_of_tools_the_nearest_is_found_in_no_time(world: World) -> None:
+    look = world.tools[0]
+    world.tools = [look.model_copy(update={"name": f"service_{n}_lookup"}) for n in range(10_000)]
+    world.tools.append(look.model_copy(update={"name": "get_weather"}))
+    result = await world.run(calls(("get_wether", {})))
+    assert "Nearest: get_weather" in outputs(result)[0][0]
+
+
+async def test_without_any_tools_that_is_said(world: World) -> None:
+    world.tools = []
+    assert outputs(await world.run(calls(("pay", {}))))[0][0] == "There is no tool 'pay', nor any other."
