@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import keyword
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -192,7 +193,9 @@ def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef, parameters: Ma
         elif not has_default:
             yield _at(argument, f"{argument.arg!r} is not among the declared parameters")
     for name in declared:
-        if name not in {argument.arg for argument in taken} and arguments.kwarg is None:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            yield _at(function, f"{name!r} cannot be the name of a parameter")
+        elif name not in {argument.arg for argument in taken} and arguments.kwarg is None:
             yield _at(function, f"the declared parameter {name!r} is missing from {function.name!r}")
 
 

@@ -223,16 +223,13 @@ class Sandbox:
     ) -> str:
         """Lend `call` an interpreter, and end its worker where a limit was broken."""
         await self._open()
-        try:
-            async with self._workers.session(limits, type_check=type_check) as session:
-                error = await self._attempt(call, session, limits, printed)
-                if isinstance(error, SandboxError) and not isinstance(error, FunctionError):
-                    end_worker(session)
-        except TimeoutError as full:
-            raise SandboxUnavailable("Every sandbox worker is busy, and none came free in time.") from full
-        if isinstance(error, SandboxError):
-            raise error
-        return error
+        async with self._workers.lend(limits, type_check=type_check) as session:
+            outcome = await self._attempt(call, session, limits, printed)
+            if isinstance(outcome, SandboxError) and not isinstance(outcome, FunctionError):
+                end_worker(session)
+        if isinstance(outcome, SandboxError):
+            raise outcome
+        return outcome
 
     async def _attempt(
         self,

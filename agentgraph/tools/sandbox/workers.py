@@ -15,17 +15,20 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+if sys.platform != "win32":
+    import resource
+
 from agentgraph.errors import MissingExtraError, SandboxUnavailable
-from agentgraph.tools.sandbox import launch
 from agentgraph.tools.sandbox.limits import SandboxLimits
 
 if TYPE_CHECKING:
     from pydantic_monty import AsyncMonty, AsyncMontySession, ResourceLimits
 
-__all__ = ["GRACE_S", "Workers", "end_worker", "monty_limits"]
+__all__ = ["GRACE_S", "Workers", "end_worker"]
 
 GRACE_S: Final = 0.5
 """How long past its time a worker may take to say so itself, before it is killed from outside."""
@@ -34,6 +37,8 @@ _ADDRESS_SPACE_BYTES: Final = 1024**3
 # The pool's thread wakes our loop and is then still inside Python for a moment. Were Python to end in that moment, as
 # it does where closing is a program's last act, the thread would abort the process (seen in 2 of 6; CPython 3.11).
 _LAST_WORD_S: Final = 0.05
+_START_S: Final = 5.0
+_LONGEST_TURN_S: Final = 30.0
 
 
 class Workers:
@@ -49,6 +54,7 @@ class Workers:
     def __init__(self, limits: SandboxLimits, *, most: int, calls_per_worker: int, wait_s: float) -> None:
         self._limits = limits
         self._most = most
+        self._free = asyncio.Semaphore(most)
         self._calls_per_worker = calls_per_worker
         self._wait_s = wait_s
         self._directory: Path | None = None
@@ -71,7 +77,7 @@ class Workers:
             pool = AsyncMonty(
                 binary_path=self._launcher(self._directory, find_monty_binary()),
                 max_processes=self._most,
-                checkout_timeout=self._wait_s,
+                request_timeout=_LONGEST_TURN_S + self._limits.time_s,
                 max_checkouts_per_worker=self._calls_per_worker,
                 feed_duration_limit_grace=GRACE_S,
             )
@@ -89,12 +95,40 @@ class Workers:
             await asyncio.sleep(_LAST_WORD_S)
         self._forget_directory()
 
-    def session(self, limits: SandboxLimits, *, type_check: bool = False) -> AsyncMontySession:
-        """Return an interpreter without any state, to be entered: `async with`."""
+    @contextlib.asynccontextmanager
+    async def lend(self, limits: SandboxLimits, *, type_check: bool = False) -> AsyncIterator[AsyncMontySession]:
+        """Lend a worker with an interpreter without any state in it.
+
+        Raises:
+            SandboxUnavailable: None came free in time, or the one that did would not start.
+        """
+        from pydantic_monty import MontyError
+
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._free.acquire()
+        except TimeoutError as full:
+            raise SandboxUnavailable("Every sandbox worker is busy, and none came free in time.") from full
+        try:
+            session = self._session(limits, type_check=type_check)
+            try:
+                async with asyncio.timeout(_START_S):
+                    await session.__aenter__()
+            except (TimeoutError, MontyError, OSError) as error:
+                raise SandboxUnavailable(f"The sandbox's worker did not start: {error}") from error
+            try:
+                _forbid_processes(session)
+                yield session
+            finally:
+                await session.__aexit__(None, None, None)
+        finally:
+            self._free.release()
+
+    def _session(self, limits: SandboxLimits, *, type_check: bool) -> AsyncMontySession:
         if self._pool is None:
             raise SandboxUnavailable("The sandbox is closed.", is_retryable=False)
         return self._pool.checkout(
-            limits=monty_limits(limits),
+            limits=_monty_limits(limits),
             type_check=type_check,
             type_check_format="json",
             os_policy={"sleep_system_max": math.inf},
@@ -106,12 +140,12 @@ class Workers:
             return interpreter
         (directory / "empty").mkdir(mode=0o500)
         memory = self._limits.memory_bytes + _ADDRESS_SPACE_BYTES
-        cpu_s = math.ceil((self._limits.time_s + GRACE_S) * self._calls_per_worker * 2) + 10
+        cpu_s = math.ceil((self._limits.time_s + GRACE_S) * self._calls_per_worker) + 60
         command = [
             sys.executable,
             "-I",
             "-S",
-            launch.__file__,
+            str(Path(__file__).with_name("launch.py")),
             str(directory / "empty"),
             str(memory),
             str(cpu_s),
@@ -127,14 +161,16 @@ class Workers:
             shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def monty_limits(limits: SandboxLimits) -> ResourceLimits:
-    """Return the limits as the interpreter's own."""
-    return {
-        "max_feed_duration_secs": limits.time_s,
-        "max_total_sleep_secs": limits.time_s,
-        "max_memory": limits.memory_bytes,
-        "max_recursion_depth": limits.recursion,
-    }
+def _forbid_processes(session: AsyncMontySession) -> None:
+    """Let a worker start no further process or thread, where the platform can be told so of a running one.
+
+    It needs one thread at its start, and the limit counts all processes of the user: it can only be set afterwards.
+    The operating system does not hold root to it.
+    """
+    pid = session.worker_pid
+    if pid is not None and sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            resource.prlimit(pid, resource.RLIMIT_NPROC, (0, 0))
 
 
 def end_worker(session: AsyncMontySession) -> None:
@@ -146,3 +182,13 @@ def end_worker(session: AsyncMontySession) -> None:
     if pid is not None:  # it is this session's, and not reaped before the session ends
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+
+
+def _monty_limits(limits: SandboxLimits) -> ResourceLimits:
+    """Return the limits as the interpreter's own."""
+    return {
+        "max_feed_duration_secs": limits.time_s,
+        "max_total_sleep_secs": limits.time_s,
+        "max_memory": limits.memory_bytes,
+        "max_recursion_depth": limits.recursion,
+    }
