@@ -14,7 +14,7 @@ from typing import Any, Literal, cast, overload
 
 from langchain_core.callbacks import CallbackManagerForToolRun
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import StructuredTool
+from langchain_core.tools import StructuredTool, ToolException
 from langchain_core.tools.base import ArgsSchema
 
 from agentgraph._sync import run_sync
@@ -30,7 +30,12 @@ OnUnknown = Literal["tell", "ask"]
 
 
 class FunctionTool(StructuredTool):
-    """A tool made of a function: called, it is the function; invoked, it is a LangChain tool, awaited or not."""
+    """A tool made of a function: called, it is the function; invoked, it is a LangChain tool, awaited or not.
+
+    A `ToolException` its function raises is told to the model, in whichever graph it runs.
+    """
+
+    handle_tool_error: bool | str | Callable[[ToolException], Any] | None = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, unchecked, as in a test of it; an async one gives what is to be awaited."""
