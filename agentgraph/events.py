@@ -20,12 +20,21 @@ __all__ = [
     "TextDelta",
     "ToolCallDelta",
     "ToolFinished",
+    "ToolReceipt",
     "ToolStarted",
     "ToolsOffered",
     "Usage",
 ]
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+ToolReceipt: TypeAlias = Mapping[str, Any]
+"""Why a tool is shown to the model or not.
+
+`{"name", "offered": bool, "reason", "score"}`. Reasons to show it: `few` (nothing is filtered), `pinned`, `history`
+(called on the thread), `tool_choice`, `asked_for` (found by `find_tools`, or called unseen), `ranked`, `kept` (shown on
+the thread before). Not to: `below_floor`, `beyond_top_k`. `score` is the ranking's, 0 to 1, or `None` where it was not
+asked. A `ranked` one has `by`: `ranking` or `model`.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +82,22 @@ class MemoriesRecalled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolsOffered:
-    """Names of the tools the model is shown, and of those it is not."""
+    """Which server tools the model is shown; once a run, and again where the model brought in more.
+
+    Attributes:
+        offered: Names of all it is shown by now.
+        left_out: Names of those it is not shown, the best ranked first, at most 50.
+        left_out_count: How many there are of those.
+        receipts: Why, of each: of the offered first, then of `left_out`. An event that adds tools has only theirs.
+        reranked: `model` where `tool_filtering_model` chose, or what kept it from choosing: `timed_out`, `failed`,
+            `unreadable`. `None` where none was asked.
+    """
 
     offered: tuple[str, ...]
     left_out: tuple[str, ...]
+    left_out_count: int = 0
+    receipts: tuple[ToolReceipt, ...] = ()
+    reranked: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

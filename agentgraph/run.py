@@ -26,6 +26,7 @@ from agentgraph.events import (
     RunEvent,
     RunFinished,
     ToolFinished,
+    ToolReceipt,
     ToolsOffered,
     Usage,
 )
@@ -171,6 +172,7 @@ class RunResult:
         memories: Receipts of the memories in the prompt.
         left_out: Receipts of memories found and not used.
         tools_offered: Server tools the model was shown.
+        tool_receipts: Why each was shown or not (`events.ToolReceipt`); of those that were not, the best 50.
         tool_runs: Server tools that ran.
         interrupts: What the run waits for, `{"id", "value"}` each; answer with `AgentGraph.resume`.
         is_cancelled: Whether the run was ended before its time; `text` is what it had said.
@@ -188,6 +190,7 @@ class RunResult:
     memories: tuple[Mapping[str, Any], ...] = ()
     left_out: tuple[Mapping[str, Any], ...] = ()
     tools_offered: tuple[str, ...] = ()
+    tool_receipts: tuple[ToolReceipt, ...] = ()
     tool_runs: tuple[ToolFinished, ...] = ()
     interrupts: tuple[Mapping[str, Any], ...] = ()
     is_cancelled: bool = False
@@ -212,12 +215,14 @@ class RunResult:
         seen: dict[str, Any] = {}
         node_ms: dict[str, float] = {}
         tool_runs: list[ToolFinished] = []
+        receipts: dict[str, ToolReceipt] = {}
         for event in events:
             match event:
                 case MemoriesRecalled():
                     seen |= {"windows": event.windows, "memories": event.memories, "left_out": event.left_out}
                 case ToolsOffered():
                     seen["tools_offered"] = event.offered
+                    receipts |= {receipt["name"]: receipt for receipt in event.receipts}
                 case NodeFinished():
                     node_ms[event.node] = node_ms.get(event.node, 0.0) + event.duration_ms
                 case ToolFinished():
@@ -235,6 +240,7 @@ class RunResult:
                         interrupts=event.interrupts,
                         is_cancelled=event.is_cancelled,
                         tool_runs=tuple(tool_runs),
+                        tool_receipts=tuple(receipts.values()),
                         node_ms=node_ms,
                         **seen,
                     )

@@ -6,7 +6,7 @@ START → retrieve_memory → filter_by_time → filter_tools → call_model ⇄
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ from agentgraph.graph.routes import after_model, after_tools, entry
 from agentgraph.graph.state import AgentState
 from agentgraph.settings import Settings
 from agentgraph.tools.execution import ToolRunner
+from agentgraph.tools.model_filter import ModelFilter
 
 __all__ = ["Graph", "build_graph"]
 
@@ -41,13 +42,13 @@ Node = Callable[..., Awaitable[AgentState]]
 def build_graph(
     settings: Settings,
     *,
-    memory_tools: Sequence[str] = (),
+    model_filter: ModelFilter | None = None,
 ) -> StateGraph[AgentState, RunContext, AgentState, AgentState]:
     """Return the agent's graph, ready to be compiled with a checkpointer and a store of your choice.
 
     Args:
         settings: How much to recall, how many tools to offer, how long to wait.
-        memory_tools: Names of tools that work on memory: offered to every run that has memory, and to no other.
+        model_filter: Chooses among the tools that rank best.
     """
     temporal = settings.temporal_awareness
     recalled = {"top_k": settings.mem_top_k, "working_max": settings.mem_working_max}
@@ -69,7 +70,7 @@ def build_graph(
         filter_tools,
         threshold=settings.tool_filter_threshold,
         top_k=settings.tool_top_k,
-        memory_tools=memory_tools,
+        model_filter=model_filter,
     )
     graph.add_node(
         "call_model",

@@ -31,6 +31,7 @@ class RunContext:
         model_parameters: Sampling parameters of the caller, in the vendor's spelling; nothing the caller did not set.
         system_prompt: Instructions for this run, the deployment's first; byte-identical from turn to turn.
         tools: The server tools the run may call, of which the model is shown what `filter_tools` chooses.
+        hidden_tools: Names of server tools the model is not shown: those for memory, where the run has none.
         client_tools: OpenAI schemas of tools the caller declared and runs itself.
         tool_choice: As OpenAI spells it; `None` leaves it to the model.
         include_memories: Whether this run recalls and writes memories.
@@ -54,6 +55,7 @@ class RunContext:
     model_parameters: Mapping[str, Any] = field(default_factory=dict)
     system_prompt: str | None = None
     tools: ToolSet = field(default_factory=ToolSet)
+    hidden_tools: frozenset[str] = frozenset()
     client_tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str | Mapping[str, Any] | None = None
     include_memories: bool = True

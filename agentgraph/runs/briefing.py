@@ -79,6 +79,7 @@ class Briefing:
             model_parameters=self._parameters(request),
             system_prompt="\n\n".join(prompts) or None,
             tools=tools,
+            hidden_tools=frozenset() if remembers else self.toolbox.memory_tools,
             client_tools=request.tools,
             tool_choice=request.tool_choice,
             include_memories=remembers,

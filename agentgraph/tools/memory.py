@@ -143,6 +143,7 @@ def memory_tools(
         promising(
             StructuredTool.from_function(coroutine=function, parse_docstring=True, handle_tool_error=True),
             idempotent=True,
+            pinned=True,
             consequential=function is not search_memory,
         )
         for function in (save_memory, search_memory, forget_memory)

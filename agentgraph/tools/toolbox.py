@@ -17,6 +17,7 @@ from langchain_core.tools import BaseTool
 
 from agentgraph.errors import ConfigurationError, NotFoundError
 from agentgraph.scope import Scope
+from agentgraph.tools.find_tools import FIND_TOOLS, find_tools_tool
 from agentgraph.tools.selection import ToolIndexes
 from agentgraph.tools.toolset import ToolSet
 
@@ -53,16 +54,28 @@ class Toolbox:
         ConfigurationError: Two of the deployment's tools have one name.
     """
 
-    def __init__(self, tools: Iterable[BaseTool] = ()) -> None:
-        """Begin with the deployment's tools, which every tenant has."""
+    def __init__(
+        self, tools: Iterable[BaseTool] = (), *, memory_tools: Iterable[BaseTool] = (), filter_threshold: int = 8
+    ) -> None:
+        """Begin with the deployment's tools, which every tenant has.
+
+        Args:
+            tools: The tools.
+            memory_tools: More of them, which need a run that has memory.
+            filter_threshold: Where there are more tools than this, `find_tools` is among them.
+        """
+        memory = tuple(memory_tools)
+        self.memory_tools = frozenset(tool.name for tool in memory)
         self.indexes = ToolIndexes()
+        self._filter_threshold = filter_threshold
+        self._finder = find_tools_tool()
         self._guard = threading.Lock()
         self._own: dict[str | None, dict[str, BaseTool]] = {None: {}}
         # Tuples of the above: one that is the same object is known to be unchanged.
         self._snapshots: dict[str | None, tuple[BaseTool, ...]] = {}
         self._sources: dict[str, ToolSource] = {}
         self._sets: OrderedDict[str, _Made] = OrderedDict()
-        for tool in tools:
+        for tool in (*tools, *memory):
             self.add(tool)
 
     @property
@@ -139,8 +152,15 @@ class Toolbox:
         known = before or (self._sets[""].tools if "" in self._sets else None)
         chosen = tuple(tools.values())
         if len(chosen) <= _BUILT_AT_ONCE:
-            return ToolSet(chosen, known=known, indexes=self.indexes)
-        return await asyncio.to_thread(ToolSet, chosen, known=known, indexes=self.indexes)
+            return self._set_of(chosen, known)
+        return await asyncio.to_thread(self._set_of, chosen, known)
+
+    def _set_of(self, chosen: tuple[BaseTool, ...], known: ToolSet | None) -> ToolSet:
+        made = ToolSet(chosen, known=known, indexes=self.indexes)
+        # A tool of that name which somebody else made is theirs.
+        if len(made) - len(made.pinned) <= self._filter_threshold or FIND_TOOLS in made:
+            return made
+        return ToolSet((*chosen, self._finder), known=made, indexes=self.indexes)
 
     def _snapshot(self, tenant: str | None) -> tuple[BaseTool, ...]:
         snapshot = self._snapshots.get(tenant)

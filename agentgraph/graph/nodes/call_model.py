@@ -69,7 +69,8 @@ async def call_model(
 
 def _with_tools(state: AgentState, context: RunContext, *, final: bool) -> Runnable[LanguageModelInput, AIMessage]:
     """Bind what the model may call: the offered server tools, then the caller's. The last turn of a run has none."""
-    offered = [context.tools.schema(name) for name in state.get("offered_tools", []) if name in context.tools]
+    names = [name for name in state.get("offered_tools", []) if name in context.tools]
+    offered = [context.tools.schema(name) for name in names if name not in context.hidden_tools]
     schemas: Sequence[Any] = [*offered, *context.client_tools]
     if not schemas or final or context.tool_choice == "none":
         return context.model

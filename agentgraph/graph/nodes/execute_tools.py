@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Final
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.prebuilt import ToolRuntime
 from langgraph.runtime import Runtime
 
+from agentgraph.events import ToolsOffered
 from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.state import AgentState
 from agentgraph.graph.untrusted import untrusted_of
 from agentgraph.tools.answers import MessageCalls
 from agentgraph.tools.execution import ToolRunner
+from agentgraph.tools.find_tools import found_in
 
 __all__ = ["execute_tools"]
 
@@ -54,7 +56,27 @@ async def execute_tools(
         allowlist=consequential_allowlist,
         media=_media_of(context.model),
     )
-    return {"messages": [*await calls.answered()]}
+    answers = await calls.answered()
+    asked_for = _asked_for(state, context, message, answers)
+    if not asked_for:
+        return {"messages": [*answers]}
+    offered = [*state.get("offered_tools", []), *asked_for]
+    shown = tuple(name for name in offered if name in context.tools and name not in context.hidden_tools)
+    receipts = tuple({"name": name, "offered": True, "reason": "asked_for", "score": None} for name in asked_for)
+    tell(runtime, ToolsOffered(offered=shown, left_out=(), receipts=receipts))
+    return {"messages": [*answers], "offered_tools": offered}
+
+
+def _asked_for(state: AgentState, context: RunContext, message: AIMessage, answers: Sequence[BaseMessage]) -> list[str]:
+    """Return the tools to offer from now on: what `find_tools` found, and what the model called without being shown it.
+
+    Such a call is run: whether a tool may be called depends on whose run it is, not on what the model was shown.
+    """
+    if "offered_tools" not in state:  # a graph that filters nothing
+        return []
+    called = (call["name"] for call in message.tool_calls if call["name"] in context.tools)
+    known = {*state["offered_tools"], *context.hidden_tools}
+    return [name for name in dict.fromkeys([*called, *found_in(answers, context.tools)]) if name not in known]
 
 
 def _handed(state: AgentState, runtime: Runtime[RunContext], call_id: str) -> ToolRuntime[RunContext, AgentState]:
