@@ -22,10 +22,9 @@ async def check(code: str) -> list[str]:
     [
         "def forecast(city: str, days: int = 3) -> str:\n    return f'{city} {days}'",
         "def forecast(city, days=3):\n    return city",
-        "def forecast(city: str, *, days: int | None = None, unit: str = 'C') -> dict[str, str]:\n    return {city: unit}",
-        "import math\nfrom datetime import date\ndef _half(n: int) -> float:\n    return math.pi * n / 2\n"
-        "def forecast(city: str, days: float = 1) -> float:\n    return _half(3) + days",
-        '"""What it is for."""\ndef forecast(city: str, days: int = 3) -> str:\n    pattern = "\\d"\n    return pattern',
+        "def forecast(city: str, *, days: int | None = None, unit: str = 'C') -> dict:\n    return {city: unit}",
+        "import math\ndef _half(n: int) -> float: return math.pi * n\ndef forecast(city, days=1): return _half(3)",
+        "def forecast(city: str, days: float = 1) -> str:\n    'What for.'\n    return city + '\\d' * int(days)",
     ],
 )
 async def test_good_code_has_no_problems(code: str):
