@@ -60,6 +60,7 @@ from agentgraph.stores.threads.steady_clock import GivenClock, SteadyClock
 from agentgraph.temporal import resolve
 from agentgraph.threads.journal import RunJournal
 from agentgraph.threads.session_gate import SessionGate
+from agentgraph.tools.deployment import deployment_tools
 from agentgraph.tools.memory import memory_tools
 from agentgraph.tools.model_filter import ModelFilter
 from agentgraph.tools.selection import ToolIndexes, VectorCache
@@ -136,7 +137,9 @@ class AgentGraph:
         self._tool_filtering_model = None if isinstance(tool_filtering_model, str) else tool_filtering_model
         self._embeddings = embeddings
         self._toolbox = Toolbox(
-            tools, memory_tools=self._made_memory_tools(), filter_threshold=self.settings.tool_filter_threshold
+            [*tools, *deployment_tools(self.settings, clock)],
+            memory_tools=self._made_memory_tools(),
+            filter_threshold=self.settings.tool_filter_threshold,
         )
         self._store = store
         self._checkpointer = checkpointer

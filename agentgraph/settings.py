@@ -220,6 +220,34 @@ class Settings(BaseSettings):
     max_tool_output_chars: Annotated[int, Field(ge=100)] = Field(
         default=20_000, description="Longer tool output is cut, with a note the model can read."
     )
+    use_registry_tools: bool = Field(
+        default=False, description="Whether tools defined with `@tool(register=True)` are offered to every tenant."
+    )
+    builtin_tools: tuple[str, ...] = Field(
+        default=(),
+        description="Built-in tools offered to every tenant (a JSON list), of `get_current_time`, `get_time`, "
+        "`calculator`, `calculate`, `get_weather`, `search_web` and `get_stock_price`.",
+    )
+    weather_base_url: str = Field(
+        default="https://api.open-meteo.com", description="An Open-Meteo forecast, for `get_weather`."
+    )
+    geocoding_base_url: str = Field(
+        default="https://geocoding-api.open-meteo.com", description="An Open-Meteo geocoder, for `get_weather`."
+    )
+    search_engine: Literal["wikipedia", "searxng"] = Field(
+        default="wikipedia",
+        description="What `search_web` asks: a MediaWiki, or a SearXNG that answers in JSON, for the whole web.",
+    )
+    search_base_url: str = Field(default="https://en.wikipedia.org", description="Where `search_web` asks.")
+    stock_base_url: str = Field(
+        default="https://query1.finance.yahoo.com", description="Yahoo's chart, for `get_stock_price`."
+    )
+    web_user_agent: str = Field(
+        default="agentgraph", description="Who these tools say they are; Wikimedia wants a way to reach you in it."
+    )
+    web_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        default=10.0, description="Seconds one look-up of these tools may take."
+    )
     consequential_allowlist: tuple[str, ...] = Field(
         default=(),
         description="Names of `consequential` tools that may run though text of strangers has entered the run (a JSON "

@@ -59,7 +59,8 @@ def run_chat(
     settings = invocation.settings(default_model=model, timezone=timezone, on_busy=on_busy)
     scope = Scope.parse(tenant, user=user, thread=thread or _new_thread())
     with DownloadProgress(Console(stderr=True)) as progress:
-        agent = AgentGraph(settings, tools=builtin_tools(_present), progress=progress)
+        tools = [] if settings.builtin_tools else builtin_tools(_present)
+        agent = AgentGraph(settings, tools=tools, progress=progress)
         try:
             run_sync(agent.open_model())
             _Chat(agent, scope, Console()).talk()

@@ -1,6 +1,7 @@
 """Arithmetic, exact and bounded."""
 
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,8 @@ from agentgraph.tools.builtin import calculate
         ("10**40 // 3", "3333333333333333333333333333333333333333"),
         ("0.12345678901234567890123", "0.12345678901234567890123"),
         ("1_000.5 * 2", "2001"), ("0b11 + 0x1F", "34"), ("2^10 + 1", "1025"), ("6 × 7 ÷ 2 − 1", "20"),
-        ("sqrt(16)", "4"), ("sqrt(2.25)", "1.5"), ("sqrt(2)", "1.4142135623731"), ("8**(1/3)", "2"), ("cbrt(-27)", "-3"),
+        ("sqrt(16)", "4"), ("sqrt(2.25)", "1.5"), ("sqrt(2)", "1.4142135623731"), ("8**(1/3)", "2"),
+        ("cbrt(-27)", "-3"),
         ("(4/9)**0.5", "0.666666666666667"), ("(4/9)**0.5*3", "2"), ("2**0.5", "1.4142135623731"),
         ("sin(pi)", "0"), ("cos(pi/2)", "0"), ("sin(π/6)", "0.5"), ("sin(1e-20)", "1e-20"), ("degrees(pi)", "180"),
         ("log(100, 10)", "2"), ("log10(1000)", "3"), ("log2(8)", "3"), ("ln(e)", "1"),
@@ -41,14 +43,16 @@ def test_arithmetic_is_right(expression: str, value: str) -> None:
     ("expression", "said"),
     [
         ("9**9**9", "too large"), ("9**99999999", "too large"), ("(10**900)**900", "too large"),
-        ("10**1000*10**1000*10**1000*10**1000", "too large"), ("1e999999999", "too large"), ("1e-999999999", "too large"),
+        ("10**1000*10**1000*10**1000*10**1000", "too large"), ("1e999999999", "too large"),
+        ("1e-999999999", "too large"),
         ("9.5**9.5**9.5", "too large"), ("exp(1000)", "too large"), ("factorial(10**9)", "too large"),
         ("comb(10**6, 5*10**5)", "too large"), ("perm(10**9, 10**8)", "too large"), ("0.1**10**9", "too large"),
         ("1 + " * 100_000 + "1", "characters"), ("9" * 10**6, "characters"), ("round(1, 10**9)", "at most"),
         ("-" * 900 + "1", "deep"), ("(" * 400 + "1" + ")" * 400, "nest"), ("1/0", "division by zero"),
         ("0**-1", "division by zero"), ("5 % 0", "division by zero"), ("sqrt(-1)", "not a real number"),
         ("(-8)**0.5", "not a real number"), ("log(-1)", "no real value"), ("factorial(2.5)", "whole"),
-        ("factorial(-1)", "no real value"), ("asin(2)", "no real value"), ("sqrt()", "takes 1"), ("sin(1, 2)", "takes 1"),
+        ("factorial(-1)", "no real value"), ("asin(2)", "no real value"), ("sqrt()", "takes 1"),
+        ("sin(1, 2)", "takes 1"),
         ("log10(0)", "no real value"), ("1,000 + 2", "comma"), ("1 +", "cannot calculate"), ("", "cannot calculate"),
         ("100!", "cannot calculate"), ("a+1", "not known"), ("__import__('os')", "not known"),
         ("().__class__", "not arithmetic"),
@@ -69,10 +73,8 @@ def test_what_is_no_arithmetic_or_too_large_is_an_error_at_once(expression: str,
 @given(st.text(alphabet="0123456789+-*/%^().,e sqrtfacolgpi_", max_size=60))
 def test_whatever_is_typed_ends_in_a_number_or_in_words(expression: str) -> None:
     began = time.perf_counter()
-    try:
+    with suppress(ToolException):
         assert calculate(expression)
-    except ToolException as error:
-        assert str(error)
     assert time.perf_counter() - began < 2
 
 
