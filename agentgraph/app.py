@@ -43,6 +43,7 @@ from agentgraph.models.load import ModelPool, Progress, default_model_name
 from agentgraph.run import RunRequest, RunResult
 from agentgraph.runs.aftercare import Aftercare
 from agentgraph.runs.briefing import Briefing
+from agentgraph.runs.hooks import Hook, Hooks
 from agentgraph.runs.recent import RecentRuns
 from agentgraph.runs.runner import Runner
 from agentgraph.runs.runs import Runs
@@ -103,6 +104,10 @@ class AgentGraph:
         progress: Told how far a model download has come.
         on_session_end: Called with a tenant and the data of a session of its that has ended, before the data goes; a
             function or a coroutine function. See docs/sessions.md.
+        auth_hook: Called by the server with each request and its tenant; see `Hooks` for this one and the next three.
+        usage_hook: Called by the server with what each run used.
+        on_thinking: Called by the server as a run begins and before it is answered.
+        manager_fn: Called by the server before each run; may change its messages or answer instead.
         options: Any field of `Settings`, by name.
 
     Raises:
@@ -123,6 +128,10 @@ class AgentGraph:
         clock: Callable[[], datetime] = _utc_now,
         progress: Progress | None = None,
         on_session_end: OnSessionEnd | None = None,
+        auth_hook: Hook | None = None,
+        usage_hook: Hook | None = None,
+        on_thinking: Hook | None = None,
+        manager_fn: Hook | None = None,
         **options: Any,
     ) -> None:
         if isinstance(memory_model, str):
@@ -146,6 +155,9 @@ class AgentGraph:
         self._clock = clock
         self._progress = progress
         self._on_session_end = on_session_end
+        self.hooks = Hooks(
+            auth_hook=auth_hook, usage_hook=usage_hook, on_thinking=on_thinking, manager_fn=manager_fn
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._opening: asyncio.Lock | None = None
@@ -279,6 +291,11 @@ class AgentGraph:
         """Open the model a request would use, fetching it if need be, so that the first run need not wait."""
         loop = await self._ready()
         return await call_on(loop, self._runner.briefing.model(spec))
+
+    async def records(self) -> Database:
+        """Return the database of the deployment's records, opened with the application, for what the server keeps."""
+        await self._ready()
+        return self._records
 
     @property
     def router(self) -> APIRouter:
