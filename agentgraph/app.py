@@ -62,6 +62,7 @@ from agentgraph.temporal import resolve
 from agentgraph.threads.journal import RunJournal
 from agentgraph.threads.session_gate import SessionGate
 from agentgraph.tools.deployment import deployment_tools
+from agentgraph.tools.mcp.servers import McpServers
 from agentgraph.tools.memory import memory_tools
 from agentgraph.tools.model_filter import ModelFilter
 from agentgraph.tools.selection import ToolIndexes, VectorCache
@@ -150,6 +151,8 @@ class AgentGraph:
             memory_tools=self._made_memory_tools(),
             filter_threshold=self.settings.tool_filter_threshold,
         )
+        self._mcp = McpServers(self.settings, ready=self._ready, clock=clock)
+        self._toolbox.add_source("MCP servers", self._mcp)
         self._store = store
         self._checkpointer = checkpointer
         self._clock = clock
@@ -340,6 +343,11 @@ class AgentGraph:
         return Sessions(self._ready, lambda: self._session_keeper)
 
     @property
+    def mcp(self) -> McpServers:
+        """MCP servers: connected to, listed, their tools accepted and called; from any loop or thread."""
+        return self._mcp
+
+    @property
     def functions(self) -> Functions:
         """Code registered as tools while the application runs, for an administrator; from any loop or thread.
 
@@ -479,6 +487,8 @@ class AgentGraph:
             None if url is None else url.get_secret_value(), settings.storage_dir, sync=settings.storage_sync
         )
         resources.push_async_callback(asyncio.to_thread, self._records.close)
+        self._mcp.open(self._records, has_records=self._records.exists)
+        resources.push_async_callback(self._mcp.aclose)
         if settings.enable_functions:
             self._functions = await self._open_functions(resources)
         if settings.memory_model is not None:  # a misspelt name would come to light in the background only

@@ -14,6 +14,7 @@ import asyncio
 import ipaddress
 import re
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ import idna
 
 from agentgraph.errors import ConfigurationError, InvalidInputError
 
-__all__ = ["Destination", "OutboundPolicy", "Resolver"]
+__all__ = ["Destination", "GuardedTransport", "OutboundPolicy", "Resolver"]
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Resolves a host, on its way to a port, to the addresses it has; raises `OSError` where there are none."""
@@ -161,16 +162,20 @@ class OutboundPolicy:
         """Say whether the deployment itself named this destination."""
         return self._is_named(destination.host, _address(destination.host), destination.port)
 
-    def http_client(self, *, transport_options: dict[str, Any] | None = None, **options: Any) -> httpx.AsyncClient:
+    def http_client(self, **options: Any) -> httpx.AsyncClient:
         """Return an HTTP client that connects only where it may. The caller closes it.
 
         Args:
-            transport_options: `limits` and `verify`, as `httpx.AsyncHTTPTransport` takes them.
-            options: As `httpx.AsyncClient` takes them. Redirects are not followed by default; those that are, are
-                checked like a first request.
+            options: As `httpx.AsyncClient` takes them, transports and proxies aside. Redirects are not followed by
+                default; those that are, are checked like a first request.
         """
-        transport = GuardedTransport(self, **(transport_options or {}))
-        return httpx.AsyncClient(transport=transport, trust_env=False, **options)
+        return httpx.AsyncClient(transport=self.transport(), trust_env=False, **options)
+
+    def transport(
+        self, *, limits: httpx.Limits | None = None, verify: ssl.SSLContext | bool = True
+    ) -> GuardedTransport:
+        """Return the transport of such a client, for a client of one's own. Give that client `trust_env=False`."""
+        return GuardedTransport(self, limits=limits, verify=verify)
 
     async def open_socket(self, destination: Destination, *, timeout_s: float = _CONNECT_TIMEOUT_S) -> socket.socket:
         """Return a connected, non-blocking TCP socket, for protocols other than HTTP. The caller closes it.
@@ -211,7 +216,9 @@ class OutboundPolicy:
 class GuardedTransport(httpx.AsyncHTTPTransport):
     """An HTTP transport that asks a policy for every request and for every connection."""
 
-    def __init__(self, policy: OutboundPolicy, *, limits: httpx.Limits | None = None, verify: Any = True) -> None:
+    def __init__(
+        self, policy: OutboundPolicy, *, limits: httpx.Limits | None = None, verify: ssl.SSLContext | bool = True
+    ) -> None:
         # httpx has no public way to choose a network backend, though its connection pool has; see encode/httpx#2997.
         tls = httpx.create_ssl_context(verify=verify)
         super().__init__(verify=tls)

@@ -10,10 +10,10 @@ from sqlalchemy.exc import ArgumentError
 
 from agentgraph.errors import ConfigurationError
 from agentgraph.scope import system_directory
+from agentgraph.stores.database.database import RECORDS_FILE
 
 __all__ = ["database_address"]
 
-_FILE: Final = "records.db"
 _DRIVERS: Final = {
     "sqlite": "sqlite+pysqlite",
     "sqlite+pysqlite": "sqlite+pysqlite",
@@ -30,7 +30,7 @@ def database_address(url: str | None, storage_dir: Path) -> URL:
         ConfigurationError: It is no URL, of a database we do not know, or of one that would be gone at the end.
     """
     if url is None:
-        return URL.create(_DRIVERS["sqlite"], database=str(system_directory(storage_dir) / _FILE))
+        return URL.create(_DRIVERS["sqlite"], database=str(system_directory(storage_dir) / RECORDS_FILE))
     try:
         given = make_url(url)
     except (ArgumentError, ValueError) as error:

@@ -15,16 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from agentgraph.errors import StoreError, StoreUnavailableError
+from agentgraph.scope import system_directory
 from agentgraph.stores.sqlite import Sync
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["Database", "Job"]
+__all__ = ["RECORDS_FILE", "Database", "Job"]
 
 T = TypeVar("T")
 Job = Callable[["Connection"], T]
 """Work in the database: the connection is inside a transaction."""
+
+RECORDS_FILE: Final = "records.db"
+"""The file's name, where no `database_url` names another place."""
 
 _THREADS: Final = 4
 _TIMEOUT_S: Final = 30.0
@@ -55,6 +59,11 @@ class Database:
         self._engine: Engine | None = None
         self._looking: sqlite3.Connection | None = None
         self._is_closed = False
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is one already, as far as a look at the disk can tell; opening makes one."""
+        return self._url is not None or (system_directory(self._storage_dir) / RECORDS_FILE).exists()
 
     async def open(self) -> None:
         """Open the database now, and not with the first job.
