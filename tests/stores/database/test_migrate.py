@@ -93,20 +93,32 @@ async def test_a_database_from_the_future_is_refused_and_left_alone(database: Da
 
 def test_processes_that_start_together_migrate_once(url: str, tmp_path: Path) -> None:
     code = f"""
-import asyncio
+import asyncio, os, sys
 from pathlib import Path
 from sqlalchemy import text
+from agentgraph.stores.database import address, engine, migrate
 from agentgraph.stores.database.database import Database
-database = Database({url!r}, Path({str(tmp_path)!r}))
-asyncio.run(database.open())
-print(database.run(lambda c: c.execute(text("SELECT count(*) FROM {PREFIX}generations")).scalar(), is_writing=False))
-database.close()
+
+def count(connection):
+    return connection.execute(text("SELECT count(*) FROM {PREFIX}generations")).scalar()
+
+children = []
+for _ in range(6):
+    child = os.fork()
+    if not child:
+        database = Database({url!r}, Path({str(tmp_path)!r}))
+        asyncio.run(database.open())
+        os.write(1, f"{{database.run(count, is_writing=False)}}\\n".encode())
+        database.close()
+        os._exit(0)
+    children.append(child)
+sys.exit(max(os.waitpid(child, 0)[1] for child in children))
 """
-    command = [sys.executable, "-c", code]
-    children = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    ends = [child.communicate(timeout=60) for child in children]
-    assert [error for _, error in ends] == [""] * 4
-    assert len({output for output, _ in ends}) == 1
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    counts = done.stdout.split()
+    assert len(counts) == 6
+    assert len(set(counts)) == 1
 
 
 @pytest.mark.parametrize(("asked", "found"), [("base", None), ("-1", None), ("0001", "0001")])
