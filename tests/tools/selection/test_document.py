@@ -27,6 +27,10 @@ READ = ToolDocument(
 )
 
 
+class Person(BaseModel):
+    address: str = Field(description="Whose")
+
+
 @pytest.mark.parametrize("schema", [FUNCTION, {"type": "function", "function": FUNCTION}])
 def test_schemas_are_read(schema: dict[str, object]) -> None:
     assert ToolDocument.of(schema) == READ
