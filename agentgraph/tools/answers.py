@@ -39,10 +39,11 @@ from agentgraph.tools.calls import ServerCall, arguments_digest, idempotency_key
 from agentgraph.tools.execution import ToolRunner
 from agentgraph.tools.ledger import ToolLedger, Wanted
 from agentgraph.tools.output import Output, as_text, kept, restored
+from agentgraph.tools.promises import Promises
 from agentgraph.tools.taint import MARK
 from agentgraph.tools.toolset import ToolSet
 
-__all__ = ["MessageCalls"]
+__all__ = ["MessageCalls", "leave_for"]
 
 _Answer = TypeVar("_Answer", Approval, Outcome)
 _MOST_COMPARED: Final = 200
@@ -87,7 +88,13 @@ class MessageCalls:
             InvalidInputError: A person's answer does not fit what was asked; nothing was run.
             StoreError: A claim or a result could not be kept.
         """
-        calls = self._allowed([self._known(call) for call in server_calls(self.message, self.client_tools)])
+        calls = leave_for(
+            [self._known(call) for call in server_calls(self.message, self.client_tools)],
+            self.tools.promises,
+            has_untrusted=self.has_untrusted,
+            allowlist=self.allowlist,
+            can_ask=self.thread_key is not None,
+        )
         claims = await self._claimed(calls)
         room = asyncio.Semaphore(self.max_parallel)
         try:
@@ -173,32 +180,6 @@ class MessageCalls:
         near = _nearest(name[:100], names) or names[:3]
         return f"There is no tool {name[:100]!r}. Nearest: {', '.join(near)}."
 
-    # Leave
-
-    def _allowed(self, calls: Sequence[ServerCall]) -> list[ServerCall]:
-        """Return the calls as a person wants them, who is asked once for all that need it."""
-        reasons = {call.position: why for call in calls if call.refusal is None and (why := self._needs_leave(call))}
-        waiting = [call for call in calls if call.position in reasons]
-        if not waiting:
-            return list(calls)
-        if self.thread_key is None:
-            decided = {
-                call.position: replace(call, refusal=_cannot_ask(call.name, reasons[call.position])) for call in waiting
-            }
-        else:
-            request = ApprovalRequest(calls=asked(waiting, reasons))
-            decisions = _ask(request, partial(read_decisions, request), Approval | dict[str, Approval])
-            decided = {call.position: _decided(call, decisions[name]) for name, call in spelt_apart(waiting).items()}
-        return [decided.get(call.position, call) for call in calls]
-
-    def _needs_leave(self, call: ServerCall) -> Reason | None:
-        promises = self.tools.promises(call.name)
-        if promises.needs_approval:
-            return "needs_approval"
-        if promises.consequential and self.has_untrusted and call.name not in self.allowlist:
-            return "untrusted_text"
-        return None
-
     # Once
 
     async def _claimed(self, calls: Sequence[ServerCall]) -> Mapping[int, Claim]:
@@ -225,6 +206,50 @@ class MessageCalls:
             outcomes = {call.position: found[name] for name, call in spelt_apart(in_doubt).items()}
             claims = await self.ledger.claim(self._message_id, wanted, outcomes=outcomes)
         return claims.known
+
+
+def leave_for(
+    calls: Sequence[ServerCall],
+    promises: Callable[[str], Promises],
+    *,
+    has_untrusted: bool,
+    allowlist: Collection[str] = (),
+    can_ask: bool,
+) -> list[ServerCall]:
+    """Return the calls as a person wants them, who is asked once for all that need it.
+
+    Args:
+        calls: Those with a refusal already stay as they are.
+        promises: Tells what a tool promises.
+        has_untrusted: Whether strangers' text stands in what the model read.
+        allowlist: Tools that have consequences and may be called even so.
+        can_ask: Whether there is somebody who could be asked, now or later; otherwise such calls are refused.
+
+    Raises:
+        InvalidInputError: A person's answer does not fit what was asked.
+    """
+
+    def reason_of(call: ServerCall) -> Reason | None:
+        promised = promises(call.name)
+        if promised.needs_approval:
+            return "needs_approval"
+        if promised.consequential and has_untrusted and call.name not in allowlist:
+            return "untrusted_text"
+        return None
+
+    reasons = {call.position: why for call in calls if call.refusal is None and (why := reason_of(call))}
+    waiting = [call for call in calls if call.position in reasons]
+    if not waiting:
+        return list(calls)
+    if can_ask:
+        request = ApprovalRequest(calls=asked(waiting, reasons))
+        decisions = _ask(request, partial(read_decisions, request), Approval | dict[str, Approval])
+        decided = {call.position: _decided(call, decisions[name]) for name, call in spelt_apart(waiting).items()}
+    else:
+        decided = {
+            call.position: replace(call, refusal=_cannot_ask(call.name, reasons[call.position])) for call in waiting
+        }
+    return [decided.get(call.position, call) for call in calls]
 
 
 def _cannot_ask(name: str, reason: Reason) -> str:

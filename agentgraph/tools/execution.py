@@ -96,7 +96,28 @@ class ToolRunner:
             "id": call_id if filled_in.takes_call_id or _answers_for_itself(tool) else None,
         }
         try:
-            result = await self._within(self.timeout_s, self._called(known, call))
+            return await self.attempt(tool, self._called(known, call), call_id=call_id, media=media)
+        except GraphBubbleUp:
+            logger.error(  # noqa: TRY400  its traceback says nothing
+                "the tool %r interrupted its run, which only our own approval can: promise needs_approval", tool.name
+            )
+            return _failed(f"The tool {tool.name!r} cannot be used here: it waits for somebody who cannot be asked.")
+
+    async def attempt(
+        self,
+        tool: BaseTool,
+        work: Coroutine[Any, Any, Any],
+        *,
+        call_id: str = "",
+        media: AbstractSet[str] = frozenset(),
+    ) -> Output:
+        """Return what came of `work`, which calls `tool` in a way of its own.
+
+        Raises:
+            GraphBubbleUp: The tool interrupts the graph it runs in.
+        """
+        try:
+            result = await self._within(self.timeout_s, work)
             return await self._told(tool, result, call_id, media)
         except ToolTimeoutError:
             return _failed(f"The tool {tool.name!r} did not answer within {self.timeout_s:g} seconds.")
@@ -105,12 +126,20 @@ class ToolRunner:
                 return _failed(arguments_at_fault(tool.name, error))
             return await self._failure(tool, error)
         except GraphBubbleUp:
-            logger.error(  # noqa: TRY400  its traceback says nothing
-                "the tool %r interrupted its run, which only our own approval can: promise needs_approval", tool.name
-            )
-            return _failed(f"The tool {tool.name!r} cannot be used here: it waits for somebody who cannot be asked.")
+            raise
         except Exception as error:  # noqa: BLE001  the outermost place of a tool: its failure is the model's to handle
             return await self._failure(tool, error)
+
+    def not_blocking(self, tool: BaseTool) -> BaseTool:
+        """Return `tool` so that, awaited by others, it blocks a thread of ours and not one of the event loop's own."""
+        if not isinstance(tool, StructuredTool) or not _blocks(tool) or (function := tool.func) is None:
+            return tool
+
+        @wraps(function)
+        async def in_a_thread(*args: Any, **kwargs: Any) -> Any:
+            return await self.threads.run(partial(function, *args, **kwargs), owner=id(tool))
+
+        return tool.model_copy(update={"coroutine": in_a_thread})
 
     def _of(self, tool: BaseTool) -> _Known:
         known = self._known.get(id(tool))
