@@ -6,7 +6,8 @@
     ├── AccessError
     │   ├── NotAuthenticatedError
     │   ├── PermissionDeniedError
-    │   └── BudgetExceededError
+    │   ├── BudgetExceededError
+    │   └── RateLimitedError      too much in too short a time (retryable)
     ├── NotFoundError             thread, tenant, model, tool or file
     ├── InvalidInputError         the caller's data
     │   └── UnsupportedMediaError
@@ -47,6 +48,7 @@ __all__ = [
     "NotAuthenticatedError",
     "NotFoundError",
     "PermissionDeniedError",
+    "RateLimitedError",
     "RunCancelledError",
     "SandboxError",
     "SandboxUnavailable",
@@ -119,9 +121,41 @@ class PermissionDeniedError(AccessError):
 
 
 class BudgetExceededError(AccessError):
-    """A limit on tokens, money or requests is used up."""
+    """A budget of tokens or money is used up, or what is left of it may be needed by runs under way.
+
+    Attributes:
+        retry_after_s: In how many seconds there may be some again.
+    """
 
     code = "budget_exceeded"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        is_retryable: bool | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, code=code, is_retryable=is_retryable)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimitedError(AccessError):
+    """Too many requests, tokens or runs in too short a time.
+
+    Attributes:
+        what: Of which there were too many.
+        retry_after_s: In how many seconds there is room again.
+    """
+
+    code = "rate_limit_exceeded"
+    is_retryable = True
+
+    def __init__(self, message: str, *, what: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.what = what
+        self.retry_after_s = retry_after_s
 
 
 class NotFoundError(AgentGraphError):
