@@ -79,6 +79,7 @@ def build_graph(
                 call_model,
                 temporal_awareness=temporal,
                 live_window_tokens=settings.live_window_tokens,
+                dynamic_temperature=settings.dynamic_temperature,
             ),
             "call_model",
         ),

@@ -17,7 +17,9 @@ from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.prompt import build_prompt
 from agentgraph.graph.state import AgentState
 from agentgraph.graph.storable import storable
+from agentgraph.graph.temperature import temperature_for
 from agentgraph.graph.untrusted import untrusted_of
+from agentgraph.graph.written_calls import WrittenCalls
 from agentgraph.threads.truncate import tokens_in
 
 __all__ = ["call_model"]
@@ -36,6 +38,7 @@ async def call_model(
     *,
     temporal_awareness: bool = True,
     live_window_tokens: int | None = None,
+    dynamic_temperature: bool = False,
 ) -> AgentState:
     """Send the prompt and return the model's message.
 
@@ -46,12 +49,16 @@ async def call_model(
     context = runtime.context
     turns = state.get("turns", 0) + 1
     prompt = build_prompt(state, context, temporal_awareness=temporal_awareness, live_window_tokens=live_window_tokens)
-    model = _with_tools(state, context, final=turns >= context.max_turns)
+    schemas = _schemas(state, context, final=turns >= context.max_turns)
+    model, parameters = _with_tools(state, context, schemas), dict(context.model_parameters)
+    if dynamic_temperature and "temperature" not in parameters:
+        temperature = temperature_for(context.model, len(schemas))
+        parameters |= {} if temperature is None else {"temperature": temperature}
     try:
         if context.stream:
-            answer = await _streamed(model, prompt, runtime)
+            answer = await _streamed(model, prompt, parameters, runtime)
         else:
-            answer = await model.ainvoke(prompt, **context.model_parameters)
+            answer = await model.ainvoke(prompt, **parameters)
     except ModelError:
         raise
     except (ValueError, TypeError, KeyError, IndexError) as error:
@@ -67,12 +74,19 @@ async def call_model(
     return {"messages": [answer], "turns": turns, **kept}
 
 
-def _with_tools(state: AgentState, context: RunContext, *, final: bool) -> Runnable[LanguageModelInput, AIMessage]:
-    """Bind what the model may call: the offered server tools, then the caller's. The last turn of a run has none."""
+def _schemas(state: AgentState, context: RunContext, *, final: bool) -> Sequence[Mapping[str, Any]]:
+    """Return what the model may call: the offered server tools, then the caller's. The last turn of a run has none."""
+    if final or context.tool_choice == "none":
+        return ()
     names = [name for name in state.get("offered_tools", []) if name in context.tools]
     offered = [context.tools.schema(name) for name in names if name not in context.hidden_tools]
-    schemas: Sequence[Any] = [*offered, *context.client_tools]
-    if not schemas or final or context.tool_choice == "none":
+    return [*offered, *context.client_tools]
+
+
+def _with_tools(
+    state: AgentState, context: RunContext, schemas: Sequence[Any]
+) -> Runnable[LanguageModelInput, AIMessage]:
+    if not schemas:
         return context.model
     # A choice the caller forces is for the first call: forced again after the result, the run could never end.
     choice = context.tool_choice if state.get("turns", 0) == 0 else None
@@ -83,41 +97,45 @@ def _with_tools(state: AgentState, context: RunContext, *, final: bool) -> Runna
 
 
 async def _streamed(
-    model: Runnable[LanguageModelInput, AIMessage], prompt: list[BaseMessage], runtime: Runtime[RunContext]
+    model: Runnable[LanguageModelInput, AIMessage],
+    prompt: list[BaseMessage],
+    parameters: Mapping[str, Any],
+    runtime: Runtime[RunContext],
 ) -> AIMessage:
     client_tools = runtime.context.client_tool_names
-    names: dict[int, str] = {}
+    calls = WrittenCalls()
     pieces: list[AIMessageChunk] = []
     try:
-        async for piece in model.astream(prompt, **runtime.context.model_parameters):
+        async for piece in model.astream(prompt, **parameters):
             chunk = cast("AIMessageChunk", piece)
             pieces.append(chunk)
             if text := str(chunk.text):
                 tell(runtime, TextDelta(text=text))
             for call in chunk.tool_call_chunks:
-                index = call["index"] if call["index"] is not None else len(names)
-                if call["name"]:
-                    names[index] = call["name"]
+                placed = calls.add(call)
                 tell(
                     runtime,
                     ToolCallDelta(
-                        index=index,
-                        tool_call_id=call["id"],
-                        name=call["name"],
-                        arguments=call["args"] or "",
-                        is_client_tool=names.get(index, "") in client_tools,
+                        index=placed.index,
+                        tool_call_id=placed.call_id,
+                        name=placed.name,
+                        arguments=placed.arguments,
+                        is_client_tool=placed.whole_name in client_tools,
                     ),
                 )
+            if chunk.tool_call_chunks:
+                pieces[-1] = chunk.model_copy(update={"tool_call_chunks": [], "tool_calls": []})
     except Exception as error:
         if pieces:
             # A repetition would say the beginning twice.
             error.is_retryable = False  # type: ignore[attr-defined]
         raise
     whole = pieces[0] if len(pieces) == 1 else pieces[0] + pieces[1:] if pieces else AIMessageChunk(content="")
+    written = calls.message()
     return AIMessage(
         content=whole.content,
-        tool_calls=whole.tool_calls,
-        invalid_tool_calls=whole.invalid_tool_calls,
+        tool_calls=written.tool_calls,
+        invalid_tool_calls=written.invalid_tool_calls,
         usage_metadata=whole.usage_metadata,
         response_metadata=whole.response_metadata,
         additional_kwargs={k: v for k, v in whole.additional_kwargs.items() if k != "tool_calls"},
