@@ -133,6 +133,16 @@ async def test_an_exception_says_what_and_where_in_the_users_code():
     assert str(error) == "ZeroDivisionError: division by zero (line 2, column 12)"
 
 
+async def test_a_fault_of_the_call_itself_has_no_place_in_the_users_code():
+    async with Sandbox(QUICK) as sandbox:
+        with pytest.raises(FunctionError) as caught:
+            await sandbox.run("def f():\n    return 1", function="f", arguments={"unknown": 1})
+        assert (caught.value.type, caught.value.line, caught.value.column) == ("TypeError", None, None)
+        with pytest.raises(FunctionError) as caught:
+            await sandbox.run("def f():\n    return {1}", function="f", arguments={})
+        assert (caught.value.type, caught.value.line) == ("TypeError", None)
+
+
 async def test_a_syntax_error_at_the_end_stays_in_the_users_code():
     async with Sandbox(QUICK) as sandbox:
         with pytest.raises(FunctionError) as caught:
