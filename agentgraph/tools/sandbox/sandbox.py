@@ -86,6 +86,7 @@ class Sandbox:
             self._limits, most=most_calls or os.cpu_count() or 1, calls_per_worker=calls_per_worker, wait_s=wait_s
         )
         self._opening = asyncio.Lock()
+        self._deadlines: set[asyncio.Timeout] = set()  # of the calls under way
         self._is_open = False
         self._is_closed = False
 
@@ -102,6 +103,9 @@ class Sandbox:
         """End every worker. Calls under way fail, and later ones are refused."""
         async with self._opening:
             self._is_closed = True
+            for deadline in self._deadlines:
+                if not deadline.expired():
+                    deadline.reschedule(0.0)  # long past: the call ends now
             if self._is_open:
                 self._is_open = False
                 await self._workers.close()
@@ -242,9 +246,15 @@ class Sandbox:
 
         try:
             # The interpreter's own clock does not run while it compiles: this one always does.
-            async with asyncio.timeout(limits.time_s + GRACE_S):
-                return await call(session)
+            async with asyncio.timeout(limits.time_s + GRACE_S) as deadline:
+                self._deadlines.add(deadline)
+                try:
+                    return await call(session)
+                finally:
+                    self._deadlines.discard(deadline)
         except TimeoutError:
+            if self._is_closed:
+                return SandboxUnavailable("The sandbox was closed during the call.", is_retryable=False)
             return out_of_time(limits)
         except MontyError as fault:
             if printed.is_too_much:

@@ -37,7 +37,9 @@ _ADDRESS_SPACE_BYTES: Final = 1024**3
 # The pool's thread wakes our loop and is then still inside Python for a moment. Were Python to end in that moment, as
 # it does where closing is a program's last act, the thread would abort the process (seen in 2 of 6; CPython 3.11).
 _LAST_WORD_S: Final = 0.05
+# A worker that is stopped or starved must not hold a call at its door; 25 ms is usual.
 _START_S: Final = 5.0
+# Where even our event loop hangs, the pool's own thread kills a worker this long after the time of its call.
 _LONGEST_TURN_S: Final = 30.0
 
 

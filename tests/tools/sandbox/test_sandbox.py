@@ -330,12 +330,14 @@ async def test_closing_leaves_no_process_and_no_file_behind(tmp_path: Path, monk
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     async with Sandbox(SandboxLimits(time_s=20), most_calls=3) as sandbox:
-        calls = [asyncio.create_task(sandbox.run(LOOP, function="f", arguments={})) for _ in range(3)]
+        calls = [asyncio.create_task(sandbox.run(LOOP, function="f", arguments={})) for _ in range(4)]
         await until(lambda: len(children()) == 3)
+        await asyncio.sleep(0.1)
         assert list(tmp_path.iterdir())
-    for call in calls:
-        call.cancel()
-    assert all(isinstance(each, BaseException) for each in await asyncio.gather(*calls, return_exceptions=True))
+    async with asyncio.timeout(5):
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in ends] == [SandboxUnavailable] * 4
+    assert all("closed" in str(each) for each in ends)
     await until(lambda: not children())
     assert not list(tmp_path.iterdir())
 
