@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agentgraph.errors import ConfigurationError
 
-__all__ = ["McpServerSettings", "Settings"]
+__all__ = ["Limits", "McpServerSettings", "ModelPrice", "Settings"]
 
 
 class McpServerSettings(BaseModel):
@@ -65,6 +65,42 @@ class McpServerSettings(BaseModel):
             message = "give a command to start or a url to connect to"
             raise ValueError(message)
         return self
+
+
+class Limits(BaseModel):
+    """How much may be used with a key, or by a tenant; `None` for as much as one likes.
+
+    Attributes:
+        requests_per_min: Requests in any minute.
+        tokens_per_min: Tokens, of input and output together, in any minute.
+        concurrent_runs: Runs under way at once.
+        budget_tokens: Tokens in a period.
+        budget_usd: Dollars in a period, by `model_prices`.
+        budget_period: A day or a month, both by UTC, or for good.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests_per_min: Annotated[int, Field(ge=1)] | None = None
+    tokens_per_min: Annotated[int, Field(ge=1)] | None = None
+    concurrent_runs: Annotated[int, Field(ge=1)] | None = None
+    budget_tokens: Annotated[int, Field(ge=0)] | None = None
+    budget_usd: Annotated[float, Field(ge=0)] | None = None
+    budget_period: Literal["day", "month", "ever"] = "month"
+
+
+class ModelPrice(BaseModel):
+    """What a model costs, in dollars a million tokens.
+
+    Attributes:
+        input: Of what it is sent.
+        output: Of what it answers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
 
 
 class Settings(BaseSettings):
@@ -315,7 +351,41 @@ class Settings(BaseSettings):
         default=8000, validation_alias=AliasChoices("port", "AGENTGRAPH_PORT", "PORT"), description="Port it binds."
     )
     api_keys: tuple[SecretStr, ...] = Field(
-        default=(), description="Keys a client must send as a bearer token (a JSON list). Empty: loopback only."
+        default=(),
+        description="Administrators' keys a client may send as a bearer token (a JSON list), beside those of "
+        "`agentgraph keys`. Without any, only this machine is served.",
+    )
+    key_pepper: SecretStr | None = Field(
+        default=None,
+        description="A secret that goes into the digests of the keys in the database: without it, whoever can write "
+        "there cannot make a key up. Changed, every key of `agentgraph keys` is void.",
+    )
+    insecure: bool = Field(default=False, description="Serve other machines although there are no keys.")
+    key_limits: Limits | None = Field(
+        default=None,
+        description="What may be used with a key that has no limits of its own, as JSON: `requests_per_min`, "
+        "`tokens_per_min`, `concurrent_runs`, `budget_tokens`, `budget_usd`, `budget_period` (`day`, `month`, `ever`).",
+    )
+    tenant_limits: dict[str, Limits] = Field(
+        default={},
+        description='What tenants may use, as JSON by name, `"*"` for all others: `{"*": {"requests_per_min": 600}}`.',
+    )
+    model_prices: dict[str, ModelPrice] = Field(
+        default={},
+        description="Dollars a million tokens by model, as JSON, for budgets in money: "
+        '`{"openai/gpt-4o-mini": {"input": 0.15, "output": 0.6}}`.',
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses and networks (a JSON list) whose `X-Forwarded-For`, `Forwarded` and `X-Real-IP` are "
+        "believed. Empty: nobody's.",
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(),
+        description='Origins of pages that may call from a browser (a JSON list), `"*"` for all. Empty: none.',
+    )
+    hook_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        default=1.0, description="Seconds a request waits for `on_thinking`; what takes longer goes on by itself."
     )
     max_body_mb: Annotated[float, Field(gt=0)] = Field(
         default=25.0, description="Larger request bodies are refused while they arrive."

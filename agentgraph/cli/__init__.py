@@ -1,4 +1,4 @@
-"""The command line: `agentgraph demo | chat | serve | doctor | graph | eval | memory | threads | db`.
+"""The command line: `agentgraph demo | chat | serve | doctor | graph | eval | memory | threads | keys | db`.
 
 This file says which commands and options there are; each command's work is in the file of its name, imported when it is
 called, so that `agentgraph --help` is quick. What goes wrong is one line on stderr.
@@ -15,6 +15,7 @@ import typer
 
 from agentgraph.cli.db import db
 from agentgraph.cli.invocation import Invocation
+from agentgraph.cli.keys import keys
 from agentgraph.cli.memory import memories
 from agentgraph.cli.threads import threads
 from agentgraph.errors import AgentGraphError
@@ -36,6 +37,7 @@ app.add_typer(evals, name="eval")
 app.add_typer(memories, name="memory")
 app.add_typer(threads, name="threads")
 app.add_typer(db, name="db")
+app.add_typer(keys, name="keys")
 
 Model = Annotated[
     str | None, typer.Option("--model", metavar="PROVIDER/MODEL", help="Chat model instead of the default one.")

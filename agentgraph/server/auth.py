@@ -6,20 +6,25 @@ key of one tenant learns nothing of another's, not even that it exists.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Final
 
 from starlette.requests import HTTPConnection
 
 from agentgraph.errors import InvalidInputError, NotAuthenticatedError, NotFoundError, PermissionDeniedError
 from agentgraph.scope import GLOBAL_TENANT
 from agentgraph.scope import Scope as RunScope
+from agentgraph.server.api_key import ApiKey, Right
+from agentgraph.settings import Limits
 
-__all__ = ["LOCAL", "Caller", "Right", "authorize", "caller_of", "is_public", "require_admin"]
+__all__ = ["LOCAL", "Caller", "authorize", "caller_of", "is_public", "require_admin"]
 
-Right: TypeAlias = Literal["admin", "tenant", "user"]
-"""What a key may: everything, `_global` and the keys themselves included; all of one tenant's; one user's."""
-
+_UNLIMITED: Final = Limits()
+_IMPLIED: Final[dict[Right, frozenset[Right]]] = {
+    "admin": frozenset({"admin", "tenant", "user"}),
+    "tenant": frozenset({"tenant", "user"}),
+    "user": frozenset({"user"}),
+}
 _PUBLIC: Final = frozenset({"/", "/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 _PUBLIC_FOLDER: Final = "/static-offline-docs/"
 
@@ -32,13 +37,20 @@ class Caller:
         key_id: Which key; `None` where it took none.
         tenant: The only tenant the caller may act for; `None` for any.
         user: The only user the caller may act for; `None` for any.
-        scopes: What the caller may.
+        scopes: What the caller may; whoever may more may less, too.
+        limits: How much may be used with the key.
     """
 
     key_id: str | None = None
     tenant: str | None = None
     user: str | None = None
-    scopes: frozenset[Right] = field(default=frozenset({"tenant"}))
+    scopes: frozenset[Right] = frozenset({"tenant", "user"})
+    limits: Limits = _UNLIMITED
+
+    @classmethod
+    def of(cls, key: ApiKey) -> Caller:
+        """Return whoever sent a good key."""
+        return cls(key_id=key.key_id, tenant=key.tenant, user=key.user, scopes=_IMPLIED[key.scope], limits=key.limits)
 
     @property
     def is_admin(self) -> bool:

@@ -7,6 +7,7 @@ logged here and told as a sentence of ours: no trace, no vendor's text, no key.
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -64,6 +65,7 @@ _OURS: Final[tuple[tuple[type[errors.AgentGraphError], int, str, str | None], ..
     (errors.NotFoundError, 404, "invalid_request_error", None),
     (errors.NotAuthenticatedError, 401, "authentication_error", None),
     (errors.BudgetExceededError, 429, "insufficient_quota", None),
+    (errors.RateLimitedError, 429, "rate_limit_error", None),
     (errors.AccessError, 403, "permission_error", None),
     # Says what to install or set; whoever tries the server out is mostly who runs it.
     (errors.ConfigurationError, 503, _SERVER, None),
@@ -208,13 +210,21 @@ def _of_ours(error: errors.AgentGraphError, request_id: str) -> Fault:
         status=status,
         code=error.code,
         message=message or error.message,
-        kind=kind,
+        kind=error.what if isinstance(error, errors.RateLimitedError) else kind,  # as OpenAI: "requests", "tokens"
         param=param,
         # Whoever is told that a thread is busy asked not to wait for it: nor shall the client wait by repeating.
         retry=error.is_retryable and status != 409,
-        retry_after="1" if isinstance(error, errors.ThreadBusyError) else None,
+        retry_after=_patience(error),
         headers={"WWW-Authenticate": "Bearer"} if status == 401 else None,
     )
+
+
+def _patience(error: errors.AgentGraphError) -> str | None:
+    """Return after how many whole seconds a client may ask again, where that can be told."""
+    if isinstance(error, errors.ThreadBusyError):
+        return "1"
+    seconds: float | None = getattr(error, "retry_after_s", None)
+    return None if seconds is None else str(max(1, math.ceil(seconds)))
 
 
 def _of_model(error: Exception) -> Fault | None:

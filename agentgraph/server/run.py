@@ -15,10 +15,13 @@ import uvicorn
 from rich.console import Console
 from rich.table import Table
 
+from agentgraph._sync import run_sync
 from agentgraph.app import AgentGraph
 from agentgraph.errors import ConfigurationError
 from agentgraph.server.app import PLACES, create_app
+from agentgraph.server.keys import Keys
 from agentgraph.settings import Settings
+from agentgraph.stores.database.database import Database
 
 __all__ = ["listen", "serve"]
 
@@ -46,12 +49,9 @@ def serve(
     """
     agent = app or AgentGraph(settings)
     settings = settings or agent.settings
-    if not insecure and not settings.api_keys and not _is_loopback(settings.host):
-        raise ConfigurationError(
-            f"host {settings.host!r} can be reached from other machines, and no api keys are set: set "
-            "AGENTGRAPH_API_KEYS, or bind 127.0.0.1, or allow it with insecure=True (--insecure)",
-            code="insecure_host",
-        )
+    if insecure:
+        agent.settings = agent.settings.model_copy(update={"insecure": True})
+    _refuse_to_be_open(agent, settings)
     agent.default_model  # noqa: B018  no model is an error now, not at the first request
     # LangServe's playgrounds need it still; remove with the LangServe that no longer does.
     warnings.filterwarnings("ignore", message="astream_log is deprecated")
@@ -72,6 +72,35 @@ def serve(
             server.run(sockets=[listener])
     if not server.started:
         raise ConfigurationError("the server could not start; its log says why", code="not_started")
+
+
+def _refuse_to_be_open(agent: AgentGraph, settings: Settings) -> None:
+    """Let nobody listen for other machines by mistake.
+
+    Raises:
+        ConfigurationError: Other machines reach the address, and nobody is asked who they are.
+    """
+    is_guarded = agent.settings.insecure or settings.api_keys or agent.hooks.auth_hook is not None
+    if is_guarded or _is_loopback(settings.host) or _has_keys(settings):
+        return
+    raise ConfigurationError(
+        f"host {settings.host!r} can be reached from other machines, and there are no api keys: make one with "
+        "'agentgraph keys create' or set AGENTGRAPH_API_KEYS, or bind 127.0.0.1, or allow it with insecure=True "
+        "(--insecure)",
+        code="insecure_host",
+    )
+
+
+def _has_keys(settings: Settings) -> bool:
+    async def look() -> bool:
+        url = settings.database_url
+        database = Database(None if url is None else url.get_secret_value(), settings.storage_dir)
+        try:
+            return await Keys(database).any()
+        finally:
+            database.close()
+
+    return run_sync(look())
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,7 +1,19 @@
 """The tables, one file a subject; importing this package makes `metadata` whole."""
 
+from agentgraph.stores.database.tables.api_keys import api_keys
 from agentgraph.stores.database.tables.functions import function_versions, functions
 from agentgraph.stores.database.tables.generations import generations
 from agentgraph.stores.database.tables.mcp_servers import mcp_accepted, mcp_servers
+from agentgraph.stores.database.tables.usage import reservations, spending, usage
 
-__all__ = ["function_versions", "functions", "generations", "mcp_accepted", "mcp_servers"]
+__all__ = [
+    "api_keys",
+    "function_versions",
+    "functions",
+    "generations",
+    "mcp_accepted",
+    "mcp_servers",
+    "reservations",
+    "spending",
+    "usage",
+]
