@@ -420,5 +420,6 @@ async def test_without_the_extra_the_error_holds_the_pip_line(monkeypatch: pytes
 
 async def test_an_interpreter_that_cannot_be_started_is_unavailable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("MONTY_BIN", str(tmp_path / "nothing"))
-    with pytest.raises(SandboxUnavailable):
-        await Sandbox(QUICK).run(NOTHING, function="f", arguments={})
+    async with Sandbox(QUICK) as sandbox:
+        with pytest.raises(SandboxUnavailable, match="did not start"):
+            await sandbox.run(NOTHING, function="f", arguments={})
