@@ -6,6 +6,7 @@ database that is up to date is known by one query.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ __all__ = ["VERSIONS", "change_version", "downgrade_target", "ensure_newest", "v
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 VERSIONS: Final = tuple(sorted(path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v[0-9]*.py")))
 """All versions there are, the oldest first."""
+
+_one_at_a_time: Final = threading.Lock()  # Alembic keeps the migration under way in its modules
 
 _LOCK: Final = 0x61_67_67_72  # "aggr", among the advisory locks of whatever else uses the database
 
@@ -99,7 +102,8 @@ def _alembic(connection: Connection, target: str | None, *, is_upgrade: bool) ->
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    if is_upgrade:
-        command.upgrade(config, target or "base")
-    else:
-        command.downgrade(config, target or "base")
+    with _one_at_a_time:
+        if is_upgrade:
+            command.upgrade(config, target or "base")
+        else:
+            command.downgrade(config, target or "base")

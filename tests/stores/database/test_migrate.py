@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
 from agentgraph.errors import InvalidInputError, StoreError
-from agentgraph.stores.database import tables  # noqa: F401  makes the metadata whole
+from agentgraph.stores.database import migrate, tables  # noqa: F401  makes the metadata whole
 from agentgraph.stores.database.address import database_address
 from agentgraph.stores.database.database import Database
 from agentgraph.stores.database.engine import open_engine
@@ -119,6 +121,34 @@ sys.exit(max(os.waitpid(child, 0)[1] for child in children))
     counts = done.stdout.split()
     assert len(counts) == 6
     assert len(set(counts)) == 1
+
+
+def test_whoever_comes_second_waits_and_finds_the_work_done(url: str, tmp_path: Path, monkeypatch) -> None:
+    migrated = []
+
+    def slowly(*given, **options) -> None:
+        migrated.append(given)
+        time.sleep(0.2)
+        alembic(*given, **options)
+
+    alembic = migrate._alembic
+    monkeypatch.setattr(migrate, "_alembic", slowly)
+    engines = [open_engine(database_address(url, tmp_path)) for _ in range(4)]
+    with ThreadPoolExecutor(len(engines)) as pool:
+        list(pool.map(ensure_newest, engines))
+    for engine in engines:
+        engine.dispose()
+    assert len(migrated) == 1
+
+
+def test_two_databases_of_one_process_do_not_mix_their_migrations(tmp_path: Path) -> None:
+    engines = [open_engine(database_address(None, tmp_path / str(number))) for number in range(6)]
+    with ThreadPoolExecutor(len(engines)) as pool:
+        list(pool.map(ensure_newest, engines))
+    for engine in engines:
+        with engine.connect() as connection:
+            assert version_of(connection) == VERSIONS[-1]
+        engine.dispose()
 
 
 @pytest.mark.parametrize(("asked", "found"), [("base", None), ("-1", None), ("0001", "0001")])

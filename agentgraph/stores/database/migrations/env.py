@@ -11,7 +11,6 @@ context.configure(
     connection=connection,
     target_metadata=metadata,
     version_table=VERSION_TABLE,
-    transactional_ddl=True,  # SQLite's too, since the transaction is begun by hand
     render_as_batch=True,  # SQLite cannot alter a column in place
 )
 context.run_migrations()
