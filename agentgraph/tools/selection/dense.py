@@ -120,8 +120,6 @@ class DenseIndex:
 
     async def _embedded(self, texts: list[str]) -> dict[bytes, bytes]:
         vectors = await self._embeddings.aembed_documents(texts)
-        if len(vectors) != len(texts):
-            raise ValueError(f"{len(texts)} texts were to be embedded and {len(vectors)} vectors came back")
         made = dict(zip(map(text_key, texts), pack(vectors), strict=True))
         if self._cache is not None:
             cache = self._cache

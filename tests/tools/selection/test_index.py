@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agentgraph.models.embeddings import HashEmbeddings
 from agentgraph.tools.selection import RankedTool, ToolDocument, ToolIndex, ToolIndexes, VectorCache, fingerprint
+from agentgraph.tools.selection.vectors import text_key
 
 TOOLS = [
     ToolDocument("get_time", "Get the current local time in a city or time zone."),
@@ -73,7 +74,10 @@ async def test_words_rank_until_the_tools_have_been_embedded() -> None:
     await index.aclose()
 
 
-async def test_a_failing_embedder_leaves_words_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_embedder_leaves_words_and_is_said_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentgraph.tools.selection.dense._PAUSE_S", 0.0)
     embeddings = Counting()
     index = ToolIndex(TOOLS, embeddings=embeddings)
     assert await index.ready()
@@ -128,6 +132,17 @@ async def test_a_restart_embeds_nothing_anew(tmp_path: Path) -> None:
     assert (await again.rank(["some tea"], limit=1))[0].name == "brew"
 
 
+@pytest.mark.parametrize("damaged", [b"", b"short", b"\xff" * 128])
+async def test_a_damaged_vector_is_made_again(tmp_path: Path, damaged: bytes) -> None:
+    before, after, cache = Counting(), Counting(), VectorCache(tmp_path)
+    assert await ToolIndex(TOOLS, embeddings=before, cache=cache).ready()
+    cache.write(after.model_id, {text_key(TOOLS[0].text): damaged})
+    index = ToolIndex(TOOLS, embeddings=after, cache=cache)
+    assert await index.ready()
+    assert after.embedded == 1
+    assert (await index.rank(["the local time"], limit=1))[0].name == "get_time"
+
+
 async def test_equal_sets_share_an_index_and_the_longest_unused_goes() -> None:
     indexes = ToolIndexes(max_indexes=2, max_tools=100)
     one = indexes.of(TOOLS)
@@ -147,6 +162,8 @@ async def test_the_newest_turn_weighs_most_and_an_empty_one_leaves_the_older() -
     index = ToolIndex(TOOLS)
     both = await index.rank(["any flights from this airport?", "please email Bob"], limit=5)
     assert [tool.name for tool in both][:2] == ["sendEmail", "flights.search"]
+    (alone, *_) = await index.rank(["any flights from this airport?"], limit=5)
+    assert both[1].score == pytest.approx(0.6 * alone.score)
     meant = await index.rank(["any flights from this airport?", "yes, go on"], limit=5)
     assert meant[0].name == "flights.search"
     assert await index.rank(["", " \n"], limit=5) == []
@@ -189,6 +206,11 @@ def test_nothing_breaks_a_ranking_and_it_is_the_same_each_time(
     order = [(-tool.score, tool.position) for tool in once]
     assert order == sorted(order)
     assert fingerprint(documents) == fingerprint(list(documents))
+
+
+def test_of_very_long_texts_the_beginning_is_read() -> None:
+    document = ToolDocument("x" * 1_000_000, "d" * 1_000_000, {f"a{number}": "t" * 1_000_000 for number in range(100)})
+    assert len(document.text) < 50_000
 
 
 async def test_identical_tools_rank_alike_in_their_order() -> None:
