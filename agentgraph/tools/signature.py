@@ -172,7 +172,7 @@ def _typed_dict(given: Any) -> Any:
         marked = get_origin(hint) if get_origin(hint) in _PRESENCE else None
         bare = get_args(hint)[0] if marked else hint
         is_required = name in given.__required_keys__ if marked is None else marked is typing.Required
-        fields[name] = typing.Required[_portable(bare)] if is_required else typing.NotRequired[_portable(bare)]  # type: ignore[valid-type]
+        fields[name] = _PRESENCE[0 if is_required else 1][_portable(bare)]
     make: Any = typing_extensions.TypedDict
     made = make(given.__name__, fields)
     made.__doc__ = given.__doc__
