@@ -169,9 +169,9 @@ def _typed_dict(given: Any) -> Any:
     fields = {}
     for name, hint in hints.items():
         # Where annotations are text, the class itself did not see what is `NotRequired`.
-        marked = get_origin(hint) if get_origin(hint) in _PRESENCE else None
+        marked: Any = get_origin(hint) if get_origin(hint) in _PRESENCE else None
         bare = get_args(hint)[0] if marked else hint
-        is_required = name in given.__required_keys__ if marked is None else marked is typing.Required
+        is_required = name in given.__required_keys__ if marked is None else marked is _PRESENCE[0]
         fields[name] = _PRESENCE[0 if is_required else 1][_portable(bare)]
     make: Any = typing_extensions.TypedDict
     made = make(given.__name__, fields)
