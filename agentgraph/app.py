@@ -61,6 +61,8 @@ from agentgraph.stores.threads.steady_clock import GivenClock, SteadyClock
 from agentgraph.temporal import resolve
 from agentgraph.threads.journal import RunJournal
 from agentgraph.threads.session_gate import SessionGate
+from agentgraph.tools.declared.handled import LocalToolsHandler
+from agentgraph.tools.declared.tools import DeclaredTools
 from agentgraph.tools.deployment import deployment_tools
 from agentgraph.tools.mcp.servers import McpServers
 from agentgraph.tools.memory import memory_tools
@@ -105,6 +107,8 @@ class AgentGraph:
         progress: Told how far a model download has come.
         on_session_end: Called with a tenant and the data of a session of its that has ended, before the data goes; a
             function or a coroutine function. See docs/sessions.md.
+        local_tools_handler: Called with a tenant, a tool's name and its arguments to run what tenants declared
+            (`declared_tools`); without one, that is their callers' to run.
         auth_hook: Called by the server with each request and its tenant; see `Hooks` for this one and the next three.
         usage_hook: Called by the server with what each run used.
         on_thinking: Called by the server as a run begins and before it is answered.
@@ -129,6 +133,7 @@ class AgentGraph:
         clock: Callable[[], datetime] = _utc_now,
         progress: Progress | None = None,
         on_session_end: OnSessionEnd | None = None,
+        local_tools_handler: LocalToolsHandler | None = None,
         auth_hook: Hook | None = None,
         usage_hook: Hook | None = None,
         on_thinking: Hook | None = None,
@@ -151,6 +156,8 @@ class AgentGraph:
             memory_tools=self._made_memory_tools(),
             filter_threshold=self.settings.tool_filter_threshold,
         )
+        self._declared_tools = DeclaredTools(self._ready, taken=self._tool_names_of, handler=local_tools_handler)
+        self._toolbox.add_source("the tenant's declared tools", self._declared_tools)
         self._mcp = McpServers(self.settings, ready=self._ready, clock=clock)
         self._toolbox.add_source("MCP servers", self._mcp)
         self._store = store
@@ -158,9 +165,7 @@ class AgentGraph:
         self._clock = clock
         self._progress = progress
         self._on_session_end = on_session_end
-        self.hooks = Hooks(
-            auth_hook=auth_hook, usage_hook=usage_hook, on_thinking=on_thinking, manager_fn=manager_fn
-        )
+        self.hooks = Hooks(auth_hook=auth_hook, usage_hook=usage_hook, on_thinking=on_thinking, manager_fn=manager_fn)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._opening: asyncio.Lock | None = None
@@ -195,6 +200,23 @@ class AgentGraph:
     def tools(self) -> tuple[BaseTool, ...]:
         """The server tools every tenant has."""
         return self._toolbox.deployment
+
+    def add_tool(self, tool: BaseTool, tenant: str | None = None) -> None:
+        """Offer a server tool to every tenant, or to one alone, from the next run on.
+
+        Raises:
+            ConfigurationError: A tool of that name is there already; the message says whose.
+            InvalidInputError: `tenant` is no tenant's id.
+        """
+        self._toolbox.add(tool, tenant)
+
+    def remove_tool(self, name: str, tenant: str | None = None) -> None:
+        """Take a tool away that `add_tool` or the constructor brought; runs under way keep it.
+
+        Raises:
+            NotFoundError: There is none of that name there.
+        """
+        self._toolbox.remove(name, tenant)
 
     # Life
 
@@ -343,6 +365,11 @@ class AgentGraph:
         return Sessions(self._ready, lambda: self._session_keeper)
 
     @property
+    def declared_tools(self) -> DeclaredTools:
+        """Tools that tenants declare once, as if each of their requests did; from any loop or thread."""
+        return self._declared_tools
+
+    @property
     def mcp(self) -> McpServers:
         """MCP servers: connected to, listed, their tools accepted and called; from any loop or thread."""
         return self._mcp
@@ -411,6 +438,9 @@ class AgentGraph:
         )
 
     # Below here everything runs on the loop that owns the resources.
+
+    async def _tool_names_of(self, tenant: str) -> tuple[str, ...]:
+        return (await self._toolbox.of(tenant)).names
 
     def _made_memory_tools(self) -> list[BaseTool]:
         settings = self.settings
@@ -487,6 +517,7 @@ class AgentGraph:
             None if url is None else url.get_secret_value(), settings.storage_dir, sync=settings.storage_sync
         )
         resources.push_async_callback(asyncio.to_thread, self._records.close)
+        self._declared_tools.open(self._records)
         self._mcp.open(self._records, has_records=self._records.exists)
         resources.push_async_callback(self._mcp.aclose)
         if settings.enable_functions:
@@ -555,6 +586,7 @@ class AgentGraph:
                 models=models,
                 chat_model=self._chat_model,
                 toolbox=self._toolbox,
+                declared=self._declared_tools,
                 remembers=self._memories is not None,
                 writes_inline=worker is None,
             ),

@@ -18,6 +18,7 @@ from agentgraph.models.load import ModelPool
 from agentgraph.run import RunRequest
 from agentgraph.scope import Scope
 from agentgraph.settings import Settings
+from agentgraph.tools.declared.tools import DeclaredTools
 from agentgraph.tools.toolbox import Toolbox
 
 __all__ = ["Briefing"]
@@ -33,6 +34,7 @@ class Briefing:
         models: Chat models by name.
         chat_model: The caller's own, used where a request names none.
         toolbox: The server tools, by tenant.
+        declared: Tools that tenants declared once, for callers to run.
         remembers: Whether there is a store of memories.
         writes_inline: Whether memory is written within the run.
     """
@@ -42,6 +44,7 @@ class Briefing:
     models: ModelPool
     chat_model: BaseChatModel | None
     toolbox: Toolbox
+    declared: DeclaredTools
     remembers: bool
     writes_inline: bool
 
@@ -69,6 +72,12 @@ class Briefing:
             raise InvalidInputError(
                 f"the server has tools of these names already: {', '.join(sorted(taken))}", param="tools"
             )
+        requested = {tool["function"]["name"] for tool in request.tools}
+        declared = [
+            tool
+            for tool in await self.declared.client_tools_of(request.scope.tenant)
+            if (name := tool["function"]["name"]) not in requested and name not in tools
+        ]
         return RunContext(
             scope=request.scope,
             now=request.now or self.clock(),
@@ -80,7 +89,7 @@ class Briefing:
             system_prompt="\n\n".join(prompts) or None,
             tools=tools,
             hidden_tools=frozenset() if remembers else self.toolbox.memory_tools,
-            client_tools=request.tools,
+            client_tools=(*declared, *request.tools),
             tool_choice=request.tool_choice,
             include_memories=remembers,
             stream=request.stream,

@@ -18,6 +18,7 @@ from langchain_core.tools import BaseTool
 from agentgraph.errors import ConfigurationError, NotFoundError
 from agentgraph.scope import Scope
 from agentgraph.tools.find_tools import FIND_TOOLS, find_tools_tool
+from agentgraph.tools.promises import promises_of
 from agentgraph.tools.selection import ToolIndexes
 from agentgraph.tools.toolset import ToolSet
 
@@ -91,9 +92,12 @@ class Toolbox:
         """Add a tool for every tenant, or for one.
 
         Raises:
-            ConfigurationError: The name is taken; the message says by whom.
+            ConfigurationError: The name is taken, the message says by whom; or it is no tool.
             InvalidInputError: `tenant` is no tenant's name.
         """
+        if not isinstance(tool, BaseTool):
+            raise ConfigurationError(f"{tool!r} is no tool; decorate a function with @tool", code="no_tool")
+        promises_of(tool)
         tenant = _checked(tenant)
         with self._guard:
             self._refuse_taken(tool.name, tenant)

@@ -4,6 +4,7 @@ from agentgraph.stores.database.tables.api_keys import api_keys
 from agentgraph.stores.database.tables.functions import function_versions, functions
 from agentgraph.stores.database.tables.generations import generations
 from agentgraph.stores.database.tables.mcp_servers import mcp_accepted, mcp_servers
+from agentgraph.stores.database.tables.tool_schemas import tool_schemas
 from agentgraph.stores.database.tables.usage import reservations, spending, usage
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "mcp_servers",
     "reservations",
     "spending",
+    "tool_schemas",
     "usage",
 ]
