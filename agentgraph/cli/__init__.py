@@ -1,4 +1,4 @@
-"""The command line: `agentgraph demo | chat | serve | doctor | graph | eval | memory | threads | keys | db`.
+"""The command line: `agentgraph demo | chat | serve | doctor | graph | eval | memory | threads | keys | db | mcp`.
 
 This file says which commands and options there are; each command's work is in the file of its name, imported when it is
 called, so that `agentgraph --help` is quick. What goes wrong is one line on stderr.
@@ -131,6 +131,21 @@ def _serve(
     from agentgraph.cli.serve import run_server
 
     run_server(context.obj, host=host, port=port, model=model, storage=storage, insecure=insecure)
+
+
+@app.command("mcp")
+def _mcp(
+    context: typer.Context,
+    *,
+    tenant: Annotated[str, typer.Option(help="Whose memory: TENANT or TENANT:SESSION.")] = "default",
+    user: Annotated[str | None, typer.Option(help="A person within the tenant.")] = None,
+    storage: Annotated[Path | None, typer.Option(help="Where everything is kept. [default: tenants]")] = None,
+    model: Model = None,
+) -> None:
+    """Be an MCP server over standard streams: chat, search and save memories."""
+    from agentgraph.cli.mcp import run_mcp
+
+    run_mcp(context.obj, tenant=tenant, user=user, model=model, storage=storage)
 
 
 @app.command("doctor")

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 import orjson
 from fastapi import FastAPI, Request
@@ -14,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
 from agentgraph.app import AgentGraph
 from agentgraph.errors import AgentGraphError, InvalidInputError
@@ -25,6 +27,9 @@ from agentgraph.server.langserve import langserve_router
 from agentgraph.server.openai import openai_router
 from agentgraph.settings import Settings
 
+if TYPE_CHECKING:
+    from agentgraph.server.mcp import McpEndpoint
+
 __all__ = ["PLACES", "create_app"]
 
 logger = logging.getLogger(__name__)
@@ -32,6 +37,7 @@ logger = logging.getLogger(__name__)
 PLACES = {
     "OpenAI": "/v1/{tenant}/chat/completions",
     "Models": "/v1/{tenant}/models",
+    "MCP": "/mcp/{tenant}",
     "LangServe": "/agent/invoke",
     "Playground": "/agent/playground/",
     "Chat playground": "/agent/chat/playground/",
@@ -52,7 +58,8 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
             503 until it is.
     """
     agent = app or AgentGraph(settings)
-    readiness = Readiness()
+    readiness, guard = Readiness(), Guard(agent)
+    endpoint = _mcp_endpoint(agent)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -64,7 +71,10 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
                     # `/health` says so until the storage can be written; the first request after that opens the agent.
                     logger.error("the storage cannot be opened: %s", error)  # noqa: TRY400
                     resources.push_async_callback(agent.aclose)
+            resources.push_async_callback(guard.aclose)
             warming = asyncio.create_task(_warm_up(agent, readiness)) if warm_up else None
+            if endpoint is not None:
+                await resources.enter_async_context(endpoint.open())
             readiness.is_open = True
             try:
                 yield
@@ -81,12 +91,14 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
         description="Any chat model as a multi-tenant agent with memory.",
         lifespan=lifespan,
     )
-    server.add_middleware(Gate, guard=Guard(agent), limit_bytes=int(agent.settings.max_body_mb * 1_000_000))
+    server.add_middleware(Gate, guard=guard, limit_bytes=int(agent.settings.max_body_mb * 1_000_000))
     server.add_exception_handler(HTTPException, _told)
     server.add_exception_handler(RequestValidationError, _told)
     server.include_router(openai_router(agent), prefix="/v1")
     server.include_router(langserve_router(agent))
     server.include_router(health_router(agent, readiness))
+    if endpoint is not None:
+        server.router.routes.append(Route("/mcp/{tenant}", endpoint=endpoint))
 
     @server.get("/", tags=["Server"])
     async def index() -> Response:
@@ -95,6 +107,17 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
         return Response(orjson.dumps(told), media_type="application/json")
 
     return server
+
+
+def _mcp_endpoint(agent: AgentGraph) -> McpEndpoint | None:
+    """Return what answers at `/mcp`; the `mcp` extra may not be installed."""
+    try:
+        from agentgraph.server.mcp import McpEndpoint
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "mcp":
+            raise
+        return None
+    return McpEndpoint(agent)
 
 
 async def _told(request: Request, error: Exception) -> Response:

@@ -290,17 +290,19 @@ class Connection:
 
     async def _listed(self, session: ClientSession) -> list[Tool]:
         tools: list[Tool] = []
+        turned: set[str] = set()
         cursor: str | None = None
-        for _ in range(_MOST_PAGES):
+        while True:
             request = ListToolsRequest(params=PaginatedRequestParams(cursor=cursor) if cursor is not None else None)
             page = await session.send_request(ClientRequest(request), ListToolsResult)
             tools += page.tools
             if len(tools) > _MOST_TOOLS:
                 raise ToolError(f"it lists more than {_MOST_TOOLS:,} tools", code="mcp_too_many_tools")
-            if not page.nextCursor:
+            if not (cursor := page.nextCursor):
                 return tools
-            cursor = page.nextCursor
-        raise ToolError("its list of tools has no end", code="mcp_too_many_tools")
+            if cursor in turned or len(turned) >= _MOST_PAGES:
+                raise ToolError("its list of tools has no end", code="mcp_too_many_tools")
+            turned.add(cursor)
 
     async def _opened(self, stack: AsyncExitStack, break_off: Callable[[Exception], None]) -> ClientSession:
         meter = Meter(self._limits.max_message_bytes, break_off)

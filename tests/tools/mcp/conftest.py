@@ -17,7 +17,8 @@ from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.applications import Starlette
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
@@ -106,13 +107,15 @@ async def listening(app: ASGIApp, port: int = 0) -> AsyncIterator[int]:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1, ws="websockets-sansio")
+    config = uvicorn.Config(
+        app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1, ws="websockets-sansio"
+    )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         async with asyncio.timeout(BOUND_S):
-            while not server.started:
+            while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
                 await asyncio.sleep(0.01)
         yield listener.getsockname()[1]
     finally:
@@ -159,5 +162,60 @@ async def open_agent(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Ag
             } | options
             app = AgentGraph(chat_model=ScriptedChatModel(script=script), embeddings=HashEmbeddings(), **options)
             return await stack.enter_async_context(app)
+
+        yield start
+
+
+class Raw:
+    """A server over HTTP that answers as a test has it: a good one until a method's answer is replaced."""
+
+    def __init__(self) -> None:
+        self.tools: list[dict[str, Any]] = [{"name": "poke", "inputSchema": {"type": "object"}}]
+        self.answers: dict[str, Callable[[Any], Awaitable[Response]]] = {}
+        self.requests = 0
+        self.url = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        self.requests += 1
+        if request.method != "POST":
+            await Response(status_code=405)(scope, receive, send)
+            return
+        message = await request.json()
+        method = message["method"]
+        if method in self.answers:
+            response = await self.answers[method](message)
+        elif "id" not in message:
+            response = Response(status_code=202)
+        else:
+            response = self.result(message, self._usual(method))
+        await response(scope, receive, send)
+
+    def _usual(self, method: str) -> dict[str, Any]:
+        match method:
+            case "initialize":
+                version = types.LATEST_PROTOCOL_VERSION
+                info = {"name": "raw", "version": "1"}
+                return {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}
+            case "tools/list":
+                return {"tools": self.tools}
+            case "tools/call":
+                return {"content": [{"type": "text", "text": "poked"}]}
+        return {}
+
+    def result(self, message: Any, result: Any) -> Response:
+        return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": result})
+
+
+@pytest.fixture
+async def run_raw() -> AsyncIterator[Callable[..., Awaitable[Raw]]]:
+    """Start a `Raw`."""
+    async with AsyncExitStack() as stack:
+
+        async def start() -> Raw:
+            raw = Raw()
+            port = await stack.enter_async_context(listening(raw))
+            raw.url = f"http://127.0.0.1:{port}/mcp"
+            return raw
 
         yield start
