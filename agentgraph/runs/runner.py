@@ -35,6 +35,7 @@ from agentgraph.run import RunRequest, RunResult, finished
 from agentgraph.runs.aftercare import Aftercare
 from agentgraph.runs.briefing import Briefing
 from agentgraph.runs.handle import RunHandle
+from agentgraph.runs.hidden_steps import HiddenSteps
 from agentgraph.runs.recent import RecentRuns
 from agentgraph.runs.record import error_record, events_of, result_record
 from agentgraph.runs.thread_access import FIRST_LOOK_S, LAST_LOOK_S, ThreadAccess
@@ -48,6 +49,7 @@ from agentgraph.stores.threads import outbox
 from agentgraph.stores.threads.database import Saver, ThreadDatabase
 from agentgraph.stores.threads.lease import Lease
 from agentgraph.stores.threads.runs import Row, Stop
+from agentgraph.threads.closing import unanswerable, unknown_calls
 from agentgraph.threads.journal import Accepted, Begun, RunJournal
 from agentgraph.threads.reading import ThreadHistory
 from agentgraph.threads.request import with_message_ids
@@ -77,6 +79,7 @@ class Runner:
         one_off: The graph without a checkpointer.
         outbox: Where a turn files what memory owes.
         recent: One-off runs that can be joined.
+        hidden: What one-off runs did that their callers were not told.
     """
 
     settings: Settings
@@ -87,6 +90,7 @@ class Runner:
     one_off: Graph
     outbox: TenantCheckpoints
     recent: RecentRuns
+    hidden: HiddenSteps = field(default_factory=HiddenSteps)
     _handles: dict[str, RunHandle] = field(default_factory=dict)
     _carried: dict[str, tuple[str, Lease | None]] = field(default_factory=dict)  # run → tenant and lease
 
@@ -478,17 +482,20 @@ class Runner:
                 newest = next((m for m in reversed(request.messages) if isinstance(m, HumanMessage)), None)
                 if self.worker is not None and (owed := owed_by(newest, context)):
                     await self.outbox.owe(request.scope.tenant, owed)
+                messages = list(self.hidden.restored(request).messages)
+                if nothing_called := unanswerable([], messages):
+                    raise unknown_calls(nothing_called)
                 work = asyncio.get_running_loop().create_task(
                     self.one_off.ainvoke(
-                        {"messages": list(request.messages), "turns": 0},
+                        {"messages": messages, "turns": 0},
                         {"recursion_limit": 2 * context.max_turns + 10},
                         context=replace(context, listener=hear),
-                        output_keys="turns",
+                        output_keys=["messages"],
                     )
                 )
                 if not await handle.stoppable(work):
                     raise RunCancelledError("the run was cancelled")
-                work.result()
+                self.hidden.keep(request, work.result()["messages"][len(messages) :], context.client_tool_names)
                 if not answers:
                     raise AgentGraphError("the run ended without an answer", code="no_answer")
                 ending: RunEvent = finished(

@@ -19,10 +19,10 @@ from agentgraph.graph.context import RunContext
 from agentgraph.run import RunRequest, finished
 from agentgraph.runs.handle import RunHandle
 from agentgraph.stores.checkpoints import FENCE
-from agentgraph.threads.closing import closing_messages
+from agentgraph.threads.closing import closing_messages, unanswerable, unknown_calls
+from agentgraph.threads.function_calls import with_known_ids
 from agentgraph.threads.journal import Begun, RunJournal
 from agentgraph.threads.reading import ThreadHistory
-from agentgraph.threads.function_calls import with_known_ids
 from agentgraph.threads.reconcile import reconcile
 from agentgraph.tools.approval import resume_value
 
@@ -218,6 +218,8 @@ class ThreadRun:
         if found.keep == len(stored):
             if found.asks_nothing:
                 raise InvalidInputError("the thread already holds all of these messages", param="messages")
+            if nothing_called := unanswerable(stored, found.new):
+                raise unknown_calls(nothing_called)
             return self._input([*self._closing(state), *found.new]), self.config
         return await self._forked(live, stored[: found.keep], found.new)
 

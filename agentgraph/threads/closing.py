@@ -1,4 +1,4 @@
-"""Leave no tool call open in what is stored: vendors refuse a history with one for ever after."""
+"""Leave no tool call open in what is stored, and take no result without one: vendors refuse either for ever after."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 
-__all__ = ["closing_messages"]
+from agentgraph.errors import InvalidInputError
+
+__all__ = ["closing_messages", "unanswerable", "unknown_calls"]
 
 
 def closing_messages(messages: Sequence[BaseMessage], why: str) -> list[ToolMessage]:
@@ -16,6 +18,31 @@ def closing_messages(messages: Sequence[BaseMessage], why: str) -> list[ToolMess
         ToolMessage(why, tool_call_id=call["id"] or "", name=call["name"], status="error", id=f"{message.id}-{place}")
         for message, place, call in _open_calls(messages)
     ]
+
+
+def unanswerable(stored: Sequence[BaseMessage], new: Sequence[BaseMessage]) -> list[str]:
+    """Return the ids that `new` gives results for, where that is all it does and nobody made such calls; else none."""
+    if not new or not all(isinstance(message, ToolMessage) for message in new):
+        return []
+    answered = [message.tool_call_id for message in new if isinstance(message, ToolMessage)]
+    calls = (
+        call["id"]
+        for message in stored
+        if isinstance(message, AIMessage)
+        for call in (*message.tool_calls, *message.invalid_tool_calls)
+    )
+    return [] if set(calls) & set(answered) else answered
+
+
+def unknown_calls(ids: Sequence[str]) -> InvalidInputError:
+    """Return the error that says so."""
+    named = ", ".join(repr(each[:100]) for each in ids[:3])
+    return InvalidInputError(
+        f"no call {named} waits for a result here: send results to the thread that made the call, or, without a "
+        "thread, together with the conversation",
+        param="messages",
+        code="unknown_tool_call",
+    )
 
 
 def _open_calls(messages: Sequence[BaseMessage]) -> list[tuple[AIMessage, int, ToolCall]]:

@@ -229,11 +229,15 @@ def _settled(stored: Sequence[BaseMessage], told: Sequence[BaseMessage], keep: i
     new = list(told[first_new:])
     if any(isinstance(message, ToolMessage) for message in told):
         known = {message.tool_call_id for message in stored[:keep] if isinstance(message, ToolMessage)}
+        # Models count their calls anew in every answer: an id that was answered may be called, and wait, again.
+        waiting = {each for each in known if not _has_result(stored[:keep], each)}
         new = []
         for at, message in enumerate(told):
             if isinstance(message, ToolMessage):
-                if message.tool_call_id not in known:
-                    known.add(message.tool_call_id)
+                call_id = message.tool_call_id
+                if call_id not in known or (call_id in waiting and not _is_called(told[at:], call_id)):
+                    known.add(call_id)
+                    waiting.discard(call_id)
                     new.append(message)
             elif at >= first_new:
                 new.append(message)
@@ -247,6 +251,10 @@ def _appended(stored: Sequence[BaseMessage], told: Sequence[BaseMessage]) -> Rec
     if len(new) == 1 and _is_question(new[0]) and _open_question(stored) == _question(new[0]):
         new = []
     return _settled(stored, new, len(stored), 0)
+
+
+def _is_called(messages: Sequence[BaseMessage], tool_call_id: str) -> bool:
+    return any(isinstance(message, AIMessage) and tool_call_id in _call_ids(message) for message in messages)
 
 
 def _has_result(stored: Sequence[BaseMessage], tool_call_id: str) -> bool:

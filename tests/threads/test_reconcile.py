@@ -353,3 +353,17 @@ def test_whatever_clients_do_the_thread_is_the_conversation_they_mean(draw: st.D
         talk.check()
         talk.run()
         talk.check()
+
+
+@pytest.mark.parametrize(
+    ("sent", "new"),
+    [
+        (["=c1"], ["=c1"]),
+        (["a c1?", "=c1"], ["=c1"]),
+        (["q1", "a c1?", "=c1", "a c1?", "=c1"], ["=c1"]),
+        (["q1", "a c1?", "=c1", "a c1?", "q2"], ["q2"]),
+    ],
+)
+def test_an_id_that_is_called_again_waits_again(sent: list[str], new: list[str]) -> None:
+    found = reconcile(say("q1", "a c1?", "=c1", "a c1?"), say(*sent))
+    assert [spell(message) for message in found.new] == new
