@@ -5,6 +5,7 @@ The SDK's own client takes neither a key nor a socket and is about to be removed
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -24,6 +25,9 @@ __all__ = ["websocket_streams"]
 
 _SCHEMES: Final = ("ws", "wss")
 _CLOSING_S: Final = 2.0
+# When it is let to debug, the library logs every header it sends, the key's too.
+_QUIET: Final = logging.getLogger(f"{__name__}.handshakes")
+_QUIET.setLevel(logging.WARNING)
 
 
 @asynccontextmanager
@@ -45,6 +49,7 @@ async def websocket_streams(
         subprotocols=[Subprotocol("mcp")],
         additional_headers=headers,
         proxy=None,
+        logger=_QUIET,
         compression=None,  # a few packed bytes may be gigabytes
         max_size=meter.max_message_bytes,
         max_queue=4,
