@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentgraph.server.openai_request import ChatCompletionRequest
+from agentgraph.server.openai.request import ChatCompletionRequest
 
 __all__ = ["chat_completion_docs"]
 

@@ -20,14 +20,15 @@ from agentgraph.errors import AgentGraphError, NotFoundError
 from agentgraph.events import RunEvent, RunFailed, RunStarted, ToolStarted
 from agentgraph.models.catalogue import parse_model
 from agentgraph.run import RunResult
+from agentgraph.server import turns
 from agentgraph.server.auth import authorize
 from agentgraph.server.departure import ClientLeftError, until_left
 from agentgraph.server.errors import fault_of, openai_error, openai_error_body
 from agentgraph.server.gate import request_id_of
 from agentgraph.server.guard import Guard
 from agentgraph.server.limits import body_too_large
-from agentgraph.server.model_list import usable_models
-from agentgraph.server.openai_request import ChatCompletionRequest, read_chat_completion_request
+from agentgraph.server.openai.models import usable_models
+from agentgraph.server.openai.request import ChatCompletionRequest, read_chat_completion_request
 from agentgraph.server.schemas import chat_completion_docs
 from agentgraph.streaming.openai import ChatChunks, chat_completion
 
@@ -86,10 +87,8 @@ def openai_router(app: AgentGraph) -> APIRouter:
         run_request = asked.run_request(
             tenant=tenant, headers=request.headers, default_models=frozenset((*_DEFAULT_NAMES, default_model))
         )
-        asker = run_request.scope
-        run_request = replace(run_request, scope=await authorize(request, tenant, user=asker.user, thread=asker.thread))
         model = run_request.model or default_model
-        events = app.stream(run_request)
+        events = turns.stream(request, run_request)
         if (run_request.on_disconnect or settings.on_disconnect) == "cancel":
             events = until_left(events, request.receive)
         if run_request.scope.thread_key is None:
