@@ -23,16 +23,21 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
 from langserve import CustomUserType
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from starlette.requests import HTTPConnection
 
 from agentgraph._sync import run_sync
 from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
 from agentgraph.events import RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta
 from agentgraph.run import RunRequest, RunResult
+from agentgraph.server import turns
 from agentgraph.streaming.ending import unusual_ending
 from agentgraph.streaming.langchain import readable_calls, usage_metadata
 
-__all__ = ["CONFIGURABLE", "AgentRunnable", "ChatAnswerRunnable", "ConversationInput", "request_of"]
+__all__ = ["CARRIED_BY", "CONFIGURABLE", "AgentRunnable", "ChatAnswerRunnable", "ConversationInput", "request_of"]
+
+CARRIED_BY: Final = "__request"
+"""Where a call's `configurable` has the HTTP request it came with; LangChain keeps such names out of traces."""
 
 CONFIGURABLE: Final[Mapping[str, str]] = {
     "tenant": "Whose memories and threads: `tenant` or `tenant:session`.",
@@ -162,8 +167,9 @@ class AgentRunnable(Runnable[Any, AIMessage]):
         run_manager: AsyncCallbackManagerForChainRun,  # noqa: ARG002
         config: RunnableConfig,
     ) -> AIMessage:
-        request = request_of(conversation, config.get("configurable", {}))
-        return _message(await self._app.run(request.streaming(wanted=False)))
+        request = request_of(conversation, config.get("configurable", {})).streaming(wanted=False)
+        carried_by = _carried_by(config)
+        return _message(await (self._app.run(request) if carried_by is None else turns.run(carried_by, request)))
 
     async def _pieces(
         self,
@@ -174,7 +180,9 @@ class AgentRunnable(Runnable[Any, AIMessage]):
         async for conversation in inputs:
             request = request_of(conversation, config.get("configurable", {}))
             message_id: str | None = None
-            async with aclosing(self._app.stream(request)) as events:
+            carried_by = _carried_by(config)
+            events = self._app.stream(request) if carried_by is None else turns.stream(carried_by, request)
+            async with aclosing(events):
                 async for event in events:
                     if isinstance(event, RunStarted):
                         message_id = f"lc-{event.run_id}"
@@ -202,6 +210,11 @@ class ChatAnswerRunnable(AgentRunnable):
             async for piece in pieces:
                 if piece.text:
                     yield str(piece.text)
+
+
+def _carried_by(config: RunnableConfig) -> HTTPConnection | None:
+    found = config.get("configurable", {}).get(CARRIED_BY)
+    return found if isinstance(found, HTTPConnection) else None
 
 
 async def _once(value: Any) -> AsyncIterator[Any]:

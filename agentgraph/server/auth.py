@@ -7,7 +7,7 @@ key of one tenant learns nothing of another's, not even that it exists.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.requests import HTTPConnection
 
@@ -17,7 +17,10 @@ from agentgraph.scope import Scope as RunScope
 from agentgraph.server.api_key import ApiKey, Right
 from agentgraph.settings import Limits
 
-__all__ = ["LOCAL", "Caller", "authorize", "caller_of", "is_public", "require_admin"]
+__all__ = ["IN_SCOPE", "LOCAL", "Caller", "Entrance", "authorize", "caller_of", "is_public", "require_admin"]
+
+IN_SCOPE: Final = "agentgraph.guard"
+"""Where a request's scope has the guard that admitted it."""
 
 _UNLIMITED: Final = Limits()
 _IMPLIED: Final[dict[Right, frozenset[Right]]] = {
@@ -27,6 +30,13 @@ _IMPLIED: Final[dict[Right, frozenset[Right]]] = {
 }
 _PUBLIC: Final = frozenset({"/", "/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 _PUBLIC_FOLDER: Final = "/static-offline-docs/"
+
+
+class Entrance(Protocol):
+    """Counts requests by tenant, and asks the deployment's own hook about each."""
+
+    async def enter(self, request: HTTPConnection, tenant: str) -> str | None:
+        """Let a request act for a tenant or raise; return the user it is to act for, where that is decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +122,8 @@ async def authorize(
         InvalidInputError: An id that is none, or no tenant where the key names none either.
         NotFoundError: The tenant or the user is not the caller's; the same for one there is none of.
         PermissionDeniedError: It would write what every tenant reads, without an administrator's key.
+        RateLimitedError: Too many requests came for the tenant in the last minute.
+        Exception: What the deployment's `auth_hook` raised.
     """
     caller = caller_of(request)
     if tenant is None:
@@ -125,7 +137,9 @@ async def authorize(
         raise PermissionDeniedError(
             f"the tenant {GLOBAL_TENANT!r} takes a key with the scope 'admin': every tenant may read it"
         )
-    return _for_user(scope, caller.user)
+    scope = _for_user(scope, caller.user)
+    entrance: Entrance | None = request.scope.get(IN_SCOPE)
+    return scope if entrance is None else _for_user(scope, await entrance.enter(request, scope.tenant))
 
 
 def _for_user(scope: RunScope, bound: str | None) -> RunScope:

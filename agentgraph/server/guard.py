@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
 
 from pydantic import SecretStr
 from starlette.datastructures import Headers
@@ -14,14 +15,18 @@ from starlette.requests import HTTPConnection
 
 from agentgraph.app import AgentGraph
 from agentgraph.errors import NotAuthenticatedError, PermissionDeniedError
+from agentgraph.events import Usage
+from agentgraph.run import RunRequest
+from agentgraph.server.admission import Admission, Settle
 from agentgraph.server.api_key import Right
-from agentgraph.server.auth import LOCAL, Caller
+from agentgraph.server.auth import IN_SCOPE, LOCAL, Caller
+from agentgraph.server.hooks import HookCalls
 from agentgraph.server.keys import Keys
 
 __all__ = ["Guard"]
 
 _EVERYTHING: Final[frozenset[Right]] = frozenset({"admin", "tenant", "user"})
-_IN_SCOPE: Final = "agentgraph.guard"
+_ENTERED: Final = "agentgraph.entered"
 
 
 class Guard:
@@ -33,8 +38,11 @@ class Guard:
 
     def __init__(self, app: AgentGraph) -> None:
         self.app = app
+        self.hooks = HookCalls(app.hooks, timeout_s=app.settings.hook_timeout_s)
         self._keys: Keys | None = None
+        self._admission: Admission | None = None
         self._opening = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     def of(cls, request: HTTPConnection) -> Guard:
@@ -43,7 +51,7 @@ class Guard:
         Raises:
             NotAuthenticatedError: None did: the route stands outside the gate.
         """
-        guard = request.scope.get(_IN_SCOPE)
+        guard = request.scope.get(IN_SCOPE)
         if not isinstance(guard, cls):
             raise NotAuthenticatedError("nobody has looked at the key of this request", code="missing_api_key")
         return guard
@@ -56,27 +64,70 @@ class Guard:
             PermissionDeniedError: No keys are set and a page of another site, open in a browser of this machine, asks.
             StoreError: Whether there are keys cannot be told.
         """
-        if isinstance(known := getattr(request.state, "caller", None), Caller) and _IN_SCOPE in request.scope:
+        if isinstance(known := getattr(request.state, "caller", None), Caller) and IN_SCOPE in request.scope:
             return known
         caller = await self._caller(request)
-        request.state.caller, request.scope[_IN_SCOPE] = caller, self
+        (await self.admission()).take_key(caller)
+        request.state.caller, request.scope[IN_SCOPE] = caller, self
         return caller
 
     async def keys(self) -> Keys:
         """Return the keys of the records database."""
-        async with self._opening:
-            if self._keys is None:
-                pepper = self.app.settings.key_pepper
-                self._keys = Keys(await self.app.records(), pepper="" if pepper is None else pepper.get_secret_value())
+        if self._keys is None:
+            await self._open()
+        assert self._keys is not None  # noqa: S101
         return self._keys
 
+    async def admission(self) -> Admission:
+        """Return what lets runs in."""
+        if self._admission is None:
+            await self._open()
+        assert self._admission is not None  # noqa: S101
+        return self._admission
+
+    async def enter(self, request: HTTPConnection, tenant: str) -> str | None:
+        """Let a request act for a tenant, once for each it names, and return the user that the hook names.
+
+        Raises:
+            RateLimitedError: Too many requests came for the tenant in the last minute.
+            Exception: What `auth_hook` raised.
+        """
+        entered: dict[str, str | None] = request.scope.setdefault(_ENTERED, {})
+        if tenant not in entered:
+            (await self.admission()).take_tenant(tenant)
+            entered[tenant] = await self.hooks.ask_leave(request, tenant)
+        return entered[tenant]
+
+    async def hold(self, held: AsyncExitStack, caller: Caller, asked: RunRequest, *, estimate: Usage) -> Settle:
+        """Wait until a run may begin; see `Admission.hold`."""
+        return await (await self.admission()).hold(held, caller, asked, estimate=estimate)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have something done that no request waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     async def aclose(self) -> None:
-        """Write down what is only remembered."""
+        """Wait for the runs under way, and write down what is only remembered."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+        await self.hooks.aclose()
+        if self._admission is not None:
+            await self._admission.aclose()
         if self._keys is not None:
             await self._keys.note_use()
 
+    async def _open(self) -> None:
+        async with self._opening:
+            if self._admission is None:
+                database, pepper = await self.app.records(), self.app.settings.key_pepper
+                self._keys = Keys(database, pepper="" if pepper is None else pepper.get_secret_value())
+                self._admission = Admission(self.app, database, self.hooks)
+
     async def _caller(self, request: HTTPConnection) -> Caller:
-        settings, keys = self.app.settings, self._keys or await self.keys()
+        settings, keys = self.app.settings, await self.keys()
         has_keys = await keys.any()
         if not settings.api_keys and not has_keys:
             if self.app.hooks.auth_hook is None and not settings.insecure:

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
 from agentgraph.run import OnDisconnect
-from agentgraph.server.agent_runnable import CONFIGURABLE, AgentRunnable, ChatAnswerRunnable, request_of
+from agentgraph.server.agent_runnable import CARRIED_BY, CONFIGURABLE, AgentRunnable, ChatAnswerRunnable, request_of
 from agentgraph.server.auth import authorize, caller_of
 from agentgraph.server.departure import ClientLeftError, unless_left
 from agentgraph.server.errors import fault_of
@@ -38,7 +38,10 @@ def langserve_router(app: AgentGraph) -> APIRouter:
         scope = await authorize(request, tenant, user=asked.scope.user, thread=asked.scope.thread)
         if asked.model is not None:
             await app.open_model(asked.model)
-        return {**config, "configurable": {**configurable, "tenant": tenant, "user": scope.user or ""}}
+        return {
+            **config,
+            "configurable": {**configurable, "tenant": tenant, "user": scope.user or "", CARRIED_BY: request},
+        }
 
     options: dict[str, Any] = {"per_req_config_modifier": checked, "disabled_endpoints": ["token_feedback"]}
     # The chat playground cannot show a message, only text.
