@@ -170,3 +170,11 @@ async def test_find_tools_is_there_only_where_tools_are_many() -> None:
     own = made("find_tools")
     theirs = Toolbox([own, *(made(f"tool_{n}") for n in range(9))])
     assert (await theirs.of("acme")).get("find_tools") is own
+
+
+async def test_of_two_tenants_with_tools_each_has_its_own() -> None:
+    box = Toolbox([made("common")])
+    box.add(made("vault"), "acme")
+    box.add(made("safe"), "globex")
+    assert (await box.of("acme")).names == ("common", "vault")
+    assert (await box.of("globex")).names == ("common", "safe")
