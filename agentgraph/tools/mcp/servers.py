@@ -202,6 +202,14 @@ class McpServers:
         return [server.shown() for server in self._of(tenant)]
 
     @on_its_loop
+    async def settled(self, *, tenant: str | None = None) -> Servers:
+        """Return the servers once each has been connected to, or has failed once: nothing else ever waits for them."""
+        async with self._changing:
+            await self._look()
+        await asyncio.gather(*(server.connection.attempted() for server in self._of(tenant)), return_exceptions=True)
+        return [server.shown() for server in self._of(tenant)]
+
+    @on_its_loop
     async def disconnect(self, name: str, *, tenant: str | None = None) -> None:
         """Disconnect a server for good; its tools are gone for runs that begin after.
 

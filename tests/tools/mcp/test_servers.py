@@ -271,7 +271,8 @@ async def test_a_program_of_the_settings(open_agent: Any, tmp_path: Path, monkey
     monkeypatch.setenv("OTHER_SECRET", "not for programs")
     servers = {"math": program(tmp_path, env={"GIVEN": "given"})}
     app = await open_agent(mcp_servers=servers, mcp_connect_timeout=15.0)
-    assert await eventually(lambda: app.mcp.tools_of("acme"))
+    (math,) = await app.mcp.settled()
+    assert (math.state, math.tools, math.place) == ("connected", 4, sys.executable)
     assert (await app.mcp.call("math__double", {"number": 21})).text == "42"
     assert (await app.mcp.call("math__variable", {"name": "GIVEN"})).text == "given"
     assert (await app.mcp.call("math__variable", {"name": "OTHER_SECRET"})).text == "unset"
