@@ -8,11 +8,12 @@ outside. Only text crosses: arguments go in and the result comes out as JSON, so
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import keyword
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -86,7 +87,7 @@ class Sandbox:
             self._limits, most=most_calls or os.cpu_count() or 1, calls_per_worker=calls_per_worker, wait_s=wait_s
         )
         self._opening = asyncio.Lock()
-        self._deadlines: set[asyncio.Timeout] = set()  # of the calls under way
+        self._under_way: dict[asyncio.Timeout, asyncio.Event] = {}  # what ends each call, and that it has ended
         self._is_open = False
         self._is_closed = False
 
@@ -103,9 +104,11 @@ class Sandbox:
         """End every worker. Calls under way fail, and later ones are refused."""
         async with self._opening:
             self._is_closed = True
-            for deadline in self._deadlines:
-                if not deadline.expired():
-                    deadline.reschedule(0.0)  # long past: the call ends now
+            for life in self._under_way:
+                if not life.expired():
+                    life.reschedule(0.0)  # long past: the call ends now
+            # A pool that is closed under a worker being started would leave that worker behind.
+            await asyncio.gather(*(ended.wait() for ended in self._under_way.values()))
             if self._is_open:
                 self._is_open = False
                 await self._workers.close()
@@ -227,13 +230,28 @@ class Sandbox:
     ) -> str:
         """Lend `call` an interpreter, and end its worker where a limit was broken."""
         await self._open()
-        async with self._workers.lend(limits, type_check=type_check) as session:
-            outcome = await self._attempt(call, session, limits, printed)
-            if isinstance(outcome, SandboxError) and not isinstance(outcome, FunctionError):
-                end_worker(session)
+        try:
+            async with self._until_closed(), self._workers.lend(limits, type_check=type_check) as session:
+                outcome = await self._attempt(call, session, limits, printed)
+                if isinstance(outcome, SandboxError) and not isinstance(outcome, FunctionError):
+                    end_worker(session)
+        except TimeoutError as closed:
+            raise SandboxUnavailable("The sandbox was closed during the call.", is_retryable=False) from closed
         if isinstance(outcome, SandboxError):
             raise outcome
         return outcome
+
+    @contextlib.asynccontextmanager
+    async def _until_closed(self) -> AsyncIterator[None]:
+        """Raise `TimeoutError` where the sandbox is closed inside; closing waits for what is cleaned up here."""
+        ended = asyncio.Event()
+        async with asyncio.timeout(None) as life:
+            self._under_way[life] = ended
+            try:
+                yield
+            finally:
+                del self._under_way[life]
+                ended.set()
 
     async def _attempt(
         self,
@@ -246,15 +264,9 @@ class Sandbox:
 
         try:
             # The interpreter's own clock does not run while it compiles: this one always does.
-            async with asyncio.timeout(limits.time_s + GRACE_S) as deadline:
-                self._deadlines.add(deadline)
-                try:
-                    return await call(session)
-                finally:
-                    self._deadlines.discard(deadline)
+            async with asyncio.timeout(limits.time_s + GRACE_S):
+                return await call(session)
         except TimeoutError:
-            if self._is_closed:
-                return SandboxUnavailable("The sandbox was closed during the call.", is_retryable=False)
             return out_of_time(limits)
         except MontyError as fault:
             if printed.is_too_much:

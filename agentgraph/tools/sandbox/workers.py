@@ -114,14 +114,14 @@ class Workers:
         try:
             session = self._session(limits, type_check=type_check)
             try:
-                async with asyncio.timeout(_START_S):
-                    await session.__aenter__()
-            except (TimeoutError, MontyError, OSError) as error:
-                raise SandboxUnavailable(f"The sandbox's worker did not start: {error}") from error
-            try:
+                try:
+                    async with asyncio.timeout(_START_S):
+                        await session.__aenter__()
+                except (TimeoutError, MontyError, OSError) as error:
+                    raise SandboxUnavailable(f"The sandbox's worker did not start: {error}") from error
                 _forbid_processes(session)
                 yield session
-            finally:
+            finally:  # of one that was not fully entered as well: it may hold a worker that had just been started
                 await session.__aexit__(None, None, None)
         finally:
             self._free.release()

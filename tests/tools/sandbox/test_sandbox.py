@@ -343,6 +343,18 @@ async def test_closing_leaves_no_process_and_no_file_behind(tmp_path: Path, monk
 
 
 @on_linux
+@pytest.mark.parametrize("after_ms", [0, 5, 15, 30, 45, 60, 80])
+async def test_closing_while_workers_are_being_started_leaves_none_behind(after_ms: int):
+    async with asyncio.timeout(5):
+        async with Sandbox(SandboxLimits(time_s=20), most_calls=3) as sandbox:
+            calls = [asyncio.create_task(sandbox.run(LOOP, function="f", arguments={})) for _ in range(4)]
+            await asyncio.sleep(after_ms / 1000)
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in ends] == [SandboxUnavailable] * 4
+    await until(lambda: not children())
+
+
+@on_linux
 async def test_no_more_workers_than_asked_for_and_every_call_gets_its_own_answer():
     async with Sandbox(QUICK, most_calls=2) as sandbox:
         most = 0
