@@ -20,6 +20,7 @@ from agentgraph.server.run import listen
 from agentgraph.testing import HashEmbeddings, ScriptedChatModel
 
 _BOUND_S = 20
+_HOOKS = {"auth_hook", "usage_hook", "on_thinking", "manager_fn"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def running(application: Any) -> Iterator[str]:
         thread.start()
         try:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            _await(lambda: server.started or not thread.is_alive())
+            eventually(lambda: server.started or not thread.is_alive())
             assert server.started, "the server did not start"
             yield url
         finally:
@@ -62,7 +63,8 @@ def running(application: Any) -> Iterator[str]:
             assert not thread.is_alive(), "the server did not end"
 
 
-def _await(condition: Callable[[], bool]) -> None:
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until something has come about."""
     pause = threading.Event()
     for _ in range(_BOUND_S * 100):
         if condition():
@@ -80,12 +82,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     with ExitStack() as cleanup:
 
         def start(script: Any = "echo", *, tools: Any = (), **options: Any) -> Served:
+            hooks = {name: options.pop(name) for name in _HOOKS & set(options)}
             if isinstance(script, ScriptedChatModel):
                 model = script
             else:
                 model = ScriptedChatModel(script=_echo if script == "echo" else script)
             settings = Settings.load(storage_dir=tmp_path / "tenants", storage_sync="normal", **options)
-            app = AgentGraph(settings, chat_model=model, embeddings=HashEmbeddings(), tools=tools)
+            app = AgentGraph(settings, chat_model=model, embeddings=HashEmbeddings(), tools=tools, **hooks)
             url = cleanup.enter_context(running(create_app(app)))
             http = cleanup.enter_context(httpx.Client(base_url=url, timeout=_BOUND_S))
             return Served(url=url, app=app, model=model, http=http, storage_dir=settings.storage_dir, cleanup=cleanup)
