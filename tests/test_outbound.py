@@ -244,6 +244,13 @@ async def test_an_allowed_port_opens_no_other(canary: Canary) -> None:
         policy.check(f"http://127.0.0.1:{canary.port}/")
 
 
+async def test_a_request_with_a_password_in_its_url_is_not_sent(canary: Canary) -> None:
+    async with OutboundPolicy(["127.0.0.1"]).http_client() as client:
+        with pytest.raises(InvalidInputError, match="user or password"):
+            await client.get(f"http://user:password@127.0.0.1:{canary.port}/")
+    assert canary.visits == 0
+
+
 async def test_a_network_that_is_allowed_does_not_open_the_metadata_within() -> None:
     policy = OutboundPolicy(["169.254.0.0/16", "0.0.0.0/0"])
     with pytest.raises(InvalidInputError, match="metadata"):
