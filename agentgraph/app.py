@@ -607,6 +607,7 @@ class AgentGraph:
         sweep = asyncio.get_running_loop().create_task(keeper.watch())
         resources.push_async_callback(_stop, sweep)
         under_way.spawn(runner.recover_all())
+        under_way.spawn(self._toolbox.warm_up())
         if self._memories is not None:
             under_way.spawn(asyncio.to_thread(_warm_up, embeddings))
         return runner

@@ -143,6 +143,13 @@ class Toolbox:
             self._sets.popitem(last=False)
         return made.tools
 
+    async def warm_up(self) -> None:
+        """Read the deployment's tools, so that the first run need not: thousands take seconds."""
+        tools = await self._built([self._snapshot(None)], [_DEPLOYMENT], None)
+        self._sets.setdefault("", _Made((), tools))  # what a run makes of it keeps what was read
+        if len(tools) - len(tools.pinned) > self._filter_threshold:
+            await tools.rank(["tools"], limit=1)
+
     async def _built(
         self, parts: Sequence[Sequence[BaseTool]], owners: Sequence[str], before: ToolSet | None
     ) -> ToolSet:

@@ -178,3 +178,17 @@ async def test_of_two_tenants_with_tools_each_has_its_own() -> None:
     box.add(made("safe"), "globex")
     assert (await box.of("acme")).names == ("common", "vault")
     assert (await box.of("globex")).names == ("common", "safe")
+
+
+async def test_tools_that_were_read_beforehand_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Toolbox([made(f"tool_{n}") for n in range(20)])
+    await box.warm_up()
+    assert len(box.indexes) == 1
+
+    def read_again(tool: BaseTool) -> None:
+        raise AssertionError(f"{tool.name} is read again")
+
+    monkeypatch.setattr("agentgraph.tools.toolset.tool_schema", read_again)
+    tools = await box.of("acme")
+    assert (await tools.rank(["tool 7"], limit=1))[0].name == "tool_7"
+    assert len(box.indexes) == 1

@@ -63,6 +63,7 @@ class ToolIndex:
         *,
         embeddings: Embeddings | None = None,
         cache: VectorCache | None = None,
+        key: str | None = None,
     ) -> None:
         """Take `documents`; they are read at the first ranking.
 
@@ -70,9 +71,10 @@ class ToolIndex:
             documents: The tools.
             embeddings: The embedder; without one, words alone rank.
             cache: Where the tools' vectors are kept from one start to the next.
+            key: Their `fingerprint`, where it is known: thousands take a while to read.
         """
         self.documents = tuple(documents)
-        self.fingerprint = fingerprint(self.documents)
+        self.fingerprint = fingerprint(self.documents) if key is None else key
         self._lexical: LexicalIndex | None = None
         self._dense = None if embeddings is None else DenseIndex(self.documents, embeddings, cache)
 

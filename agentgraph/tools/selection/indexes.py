@@ -58,7 +58,8 @@ class ToolIndexes:
         key = fingerprint(documents) if key is None else key
         index = self._indexes.get(key)
         if index is None:
-            index = self._indexes[key] = ToolIndex(documents, embeddings=self._embeddings, cache=self._cache)
+            index = ToolIndex(documents, embeddings=self._embeddings, cache=self._cache, key=key)
+            self._indexes[key] = index
         self._indexes.move_to_end(key)
         while len(self._indexes) > 1 and self._is_full():
             self._indexes.popitem(last=False)
