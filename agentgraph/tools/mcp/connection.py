@@ -46,6 +46,7 @@ from agentgraph.errors import AgentGraphError, ToolError, ToolTimeoutError
 from agentgraph.outbound import OutboundPolicy
 from agentgraph.tools.mcp.definition import ServerDefinition
 from agentgraph.tools.mcp.limits import Meter, MeteredTransport
+from agentgraph.tools.mcp.listing import visible
 from agentgraph.tools.mcp.stdio import stdio_streams
 from agentgraph.tools.mcp.streams import Incoming, Outgoing, StreamPair, carried
 from agentgraph.tools.mcp.websocket import websocket_streams
@@ -73,6 +74,7 @@ _WAIT_FOR_IT_S: Final = 2.0
 _ENDING_S: Final = 6.0
 _CLIENT: Final = Implementation(name="agentgraph", version="1")
 _WHY_S: Final = 0.5  # until it is known why a connection closed
+_LONGEST_SAID: Final = 300
 _CLOSED: Final = "Connection closed"  # the SDK's word for it
 # What a server may ask or tell; the rest is dropped unread.
 _ASKED: Final = "ping"
@@ -198,7 +200,7 @@ class Connection:
             if error.error.message == _CLOSED:
                 await asyncio.wait({lost}, timeout=_WHY_S)
                 raise self._gone() from error
-            said = " ".join(str(error.error.message).split())[:300]
+            said = " ".join(visible(error.error.message[:_LONGEST_SAID]).split())
             raise ToolError(
                 f"the MCP server {self.definition.name!r} refused the call: {said}", code="mcp_refused"
             ) from error

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from agentgraph.errors import PermissionDeniedError, ToolError, ToolTimeoutError
 
@@ -347,6 +347,18 @@ async def test_a_server_that_asks_back_gets_nothing(agent: Any, run_raw: Any) ->
     await agent.mcp.connect("evil", url=raw.url, tenant="victim")
     async with within(5.0):
         assert (await agent.mcp.call("evil__poke", tenant="victim")).text == "ok"
+
+
+async def test_a_refusal_is_cut_and_cleaned(agent: Any, run_raw: Any) -> None:
+    raw = await run_raw()
+    error = {"code": -32000, "message": "No.\u202e" + "x" * 5_000}
+    raw.answers["tools/call"] = lambda message: _answer(
+        JSONResponse({"jsonrpc": "2.0", "id": message["id"], "error": error})
+    )
+    await agent.mcp.connect("evil", url=raw.url, tenant="victim")
+    with pytest.raises(ToolError, match=r"refused the call: No\.x") as failed:
+        await agent.mcp.call("evil__poke", tenant="victim")
+    assert len(failed.value.message) < 400
 
 
 async def test_a_model_is_told_what_became_of_its_calls(open_agent: Any, run_raw: Any) -> None:
