@@ -59,6 +59,9 @@ class RunRequest:
         system_prompt: Instructions for this run, after the deployment's own.
         tools: OpenAI schemas of tools the caller runs itself.
         tool_choice: As OpenAI spells it.
+        server_tools: Names of the server's tools that this run may call; `None` for all of the tenant's.
+        max_parallel_tools: How many of them run at once; `None` for the deployment's choice.
+        tool_timeout_s: How long one of them may take; `None` for the deployment's choice.
         include_memories: Whether this run recalls and writes memories.
         parameters: Sampling parameters as OpenAI spells them; only what the caller set.
         stream: Whether the answer is wanted piece by piece.
@@ -79,6 +82,9 @@ class RunRequest:
     system_prompt: str | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str | Mapping[str, Any] | None = None
+    server_tools: tuple[str, ...] | None = None
+    max_parallel_tools: int | None = None
+    tool_timeout_s: float | None = None
     include_memories: bool = True
     parameters: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = True

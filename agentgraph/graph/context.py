@@ -37,6 +37,8 @@ class RunContext:
         include_memories: Whether this run recalls and writes memories.
         stream: Whether the caller wants the answer piece by piece.
         max_turns: Model calls this run may make.
+        max_parallel_tools: Server tools that run at once; `None` for as many as the graph was built with.
+        tool_timeout_s: How long one may take; `None` for as long as the graph was built with.
         needs_guidance: Whether the model is so small that it must be told, next to each question, how to use its notes.
         listener: Hears the run's events at once; without one they go into LangGraph's `custom` stream.
         inline_writing: Whether memory is written within the run, as where no background worker does it
@@ -61,6 +63,8 @@ class RunContext:
     include_memories: bool = True
     stream: bool = True
     max_turns: int = 10
+    max_parallel_tools: int | None = None
+    tool_timeout_s: float | None = None
     needs_guidance: bool = False
     listener: Callable[[RunEvent], object] | None = None
     inline_writing: bool = False

@@ -68,6 +68,8 @@ class Briefing:
         own = settings.system_prompt if settings.system_prompt is not None else default if remembers else None
         prompts = [prompt for prompt in (own, request.system_prompt) if prompt]
         tools = await self.toolbox.of(request.scope.tenant)
+        if request.server_tools is not None:
+            tools = tools.only(frozenset(request.server_tools))
         if taken := [name for tool in request.tools if (name := tool["function"]["name"]) in tools]:
             raise InvalidInputError(
                 f"the server has tools of these names already: {', '.join(sorted(taken))}", param="tools"
@@ -94,6 +96,8 @@ class Briefing:
             include_memories=remembers,
             stream=request.stream,
             max_turns=settings.max_turns,
+            max_parallel_tools=request.max_parallel_tools,
+            tool_timeout_s=request.tool_timeout_s,
             needs_guidance=remembers and needs_guidance,
             inline_writing=self.writes_inline and self.remembers,
         )

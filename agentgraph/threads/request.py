@@ -23,6 +23,9 @@ _ASKED: Final = (
     "system_prompt",
     "tools",
     "tool_choice",
+    "server_tools",
+    "max_parallel_tools",
+    "tool_timeout_s",
     "include_memories",
     "parameters",
     "resume",
@@ -51,13 +54,15 @@ def dumps(request: RunRequest, serde: JsonPlusSerializer) -> bytes:
 def loads(written: bytes, serde: JsonPlusSerializer) -> RunRequest:
     """Return the request that was written."""
     values: dict[str, Any] = serde.loads_typed(("msgpack", written))
-    now = values["now"]
+    now, server_tools = values["now"], values.get("server_tools")
     return RunRequest(
         messages=tuple(values["messages"]),
         scope=Scope(**values["scope"]),
         now=None if now is None else datetime.fromisoformat(now),
         tools=tuple(values["tools"]),
-        **{name: values[name] for name in _ASKED if name != "tools"},
+        server_tools=None if server_tools is None else tuple(server_tools),
+        # What an older version wrote lacks names.
+        **{name: values[name] for name in _ASKED if name in values and name not in {"tools", "server_tools"}},
     )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from typing import Any, Final, TypeVar
 
@@ -64,6 +64,10 @@ class ToolRunner:
     threads: WorkerThreads = field(default_factory=WorkerThreads)
     _known: dict[int, _Known] = field(default_factory=dict)
     _left_behind: set[asyncio.Future[Any]] = field(default_factory=set)
+
+    def within(self, timeout_s: float) -> ToolRunner:
+        """Return a runner with another bound, on the same threads."""
+        return replace(self, timeout_s=timeout_s)
 
     async def run(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -55,6 +55,10 @@ class ToolSet:
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
+
+    def only(self, names: Collection[str]) -> ToolSet:
+        """Return the set of those with one of `names`."""
+        return ToolSet([tool for tool in self if tool.name in names], known=self, indexes=self._indexes)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
