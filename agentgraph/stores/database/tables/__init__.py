@@ -1,5 +1,6 @@
 """The tables, one file a subject; importing this package makes `metadata` whole."""
 
+from agentgraph.stores.database.tables.agents import agents
 from agentgraph.stores.database.tables.api_keys import api_keys
 from agentgraph.stores.database.tables.functions import function_versions, functions
 from agentgraph.stores.database.tables.generations import generations
@@ -8,6 +9,7 @@ from agentgraph.stores.database.tables.tool_schemas import tool_schemas
 from agentgraph.stores.database.tables.usage import reservations, spending, usage
 
 __all__ = [
+    "agents",
     "api_keys",
     "function_versions",
     "functions",
