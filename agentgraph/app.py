@@ -113,6 +113,7 @@ class AgentGraph:
         usage_hook: Called by the server with what each run used.
         on_thinking: Called by the server as a run begins and before it is answered.
         manager_fn: Called by the server before each run; may change its messages or answer instead.
+        extract_text: Called by the server with the path and the type of each file within a message; returns its text.
         options: Any field of `Settings`, by name.
 
     Raises:
@@ -138,6 +139,7 @@ class AgentGraph:
         usage_hook: Hook | None = None,
         on_thinking: Hook | None = None,
         manager_fn: Hook | None = None,
+        extract_text: Hook | None = None,
         **options: Any,
     ) -> None:
         if isinstance(memory_model, str):
@@ -165,7 +167,13 @@ class AgentGraph:
         self._clock = clock
         self._progress = progress
         self._on_session_end = on_session_end
-        self.hooks = Hooks(auth_hook=auth_hook, usage_hook=usage_hook, on_thinking=on_thinking, manager_fn=manager_fn)
+        self.hooks = Hooks(
+            auth_hook=auth_hook,
+            usage_hook=usage_hook,
+            on_thinking=on_thinking,
+            manager_fn=manager_fn,
+            extract_text=extract_text,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._opening: asyncio.Lock | None = None
@@ -316,6 +324,15 @@ class AgentGraph:
         """Open the model a request would use, fetching it if need be, so that the first run need not wait."""
         loop = await self._ready()
         return await call_on(loop, self._runner.briefing.model(spec))
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return the vectors of texts, in their order, as the deployment's embedder makes them.
+
+        Raises:
+            ConfigurationError: There is no embedder.
+        """
+        loop = await self._ready()
+        return await call_on(loop, self._embedded(list(texts)))
 
     async def records(self) -> Database:
         """Return the database of the deployment's records, opened with the application, for what the server keeps."""
@@ -646,6 +663,15 @@ class AgentGraph:
         """Open the embedder; without one named or installed, memories are found by their words alone."""
         spec = self._embeddings or self.settings.embedding_model or default_embedding_model()
         return None if spec is None else await asyncio.to_thread(load_embeddings, spec, settings=self.settings)
+
+    async def _embedded(self, texts: list[str]) -> list[list[float]]:
+        embeddings = self._queries = self._queries or await self._embedder()
+        if embeddings is None:
+            raise ConfigurationError(
+                "there is no embedder: set AGENTGRAPH_EMBEDDING_MODEL, or pip install 'agentgraph[local]'",
+                code="no_embedder",
+            )
+        return await embeddings.aembed_documents(texts)
 
     async def _memory_store(
         self, embeddings: Embeddings | None, pool: ThreadPoolExecutor, resources: AsyncExitStack

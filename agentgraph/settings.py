@@ -388,7 +388,20 @@ class Settings(BaseSettings):
         default=1.0, description="Seconds a request waits for `on_thinking`; what takes longer goes on by itself."
     )
     max_body_mb: Annotated[float, Field(gt=0)] = Field(
-        default=25.0, description="Larger request bodies are refused while they arrive."
+        default=30.0,
+        description="Larger request bodies are refused while they arrive. A file takes a third more within one.",
+    )
+    max_upload_mb: Annotated[float, Field(gt=0)] = Field(
+        default=20.0, description="A larger file within a message is refused."
+    )
+    max_file_chars: Annotated[int, Field(ge=100)] = Field(
+        default=100_000, description="Characters of a file's text that the model is shown; the rest is cut, with a note."
+    )
+    file_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        default=20.0, description="Seconds that reading one file may take, `extract_text` included."
+    )
+    file_memory_mb: Annotated[float, Field(ge=64)] = Field(
+        default=512.0, description="Megabytes of memory that the process reading a PDF may use."
     )
     debug: bool = Field(default=False, description="Log more. Prompts stay out of logs even so.")
 

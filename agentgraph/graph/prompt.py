@@ -17,6 +17,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from agentgraph.graph.context import RunContext
 from agentgraph.graph.dates_in_words import day_in_words, placed_in_words, window_in_words
 from agentgraph.graph.guidance import guidance
+from agentgraph.graph.quoted_files import with_files_quoted
 from agentgraph.graph.state import AgentState
 from agentgraph.memory.choose import nearest_first
 from agentgraph.memory.quoted import quoted
@@ -52,7 +53,7 @@ def build_prompt(
     messages: list[BaseMessage] = []
     if context.system_prompt:
         messages.append(SystemMessage(context.system_prompt))
-    history = repaired(_sent(state, context, live_window_tokens))
+    history = [with_files_quoted(message) for message in repaired(_sent(state, context, live_window_tokens))]
     stretches = [summary["text"] for summary in state.get("summaries", [])]
     if summaries := [quoted(text) for text in (state.get("summary"), *stretches) if text]:
         messages.append(HumanMessage("\n".join([_SUMMARY_OPENS, *summaries])))

@@ -85,5 +85,5 @@ def _said(message: BaseMessage) -> str:
     """Return a message's text and what else it holds, by kind: pictures are not summarised, but not forgotten."""
     if isinstance(message.content, str):
         return message.content
-    kinds = [str(part.get("type")) for part in message.content if isinstance(part, dict) and "text" not in part]
+    kinds = [str(part.get("type")) for part in message.content if isinstance(part, dict) and part.get("type") != "text"]
     return " ".join([str(message.text), *(f"[{kind}]" for kind in kinds)]).strip()

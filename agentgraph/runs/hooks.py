@@ -26,9 +26,12 @@ class Hooks:
             answer. `tenant` is `tenant:session` within a session.
         manager_fn: `(request, tenant, conversation)`, before each run, with the request's messages as OpenAI spells
             them. Returns messages to go on with instead, a LangChain runnable or graph that answers instead, or `None`.
+        extract_text: `(path, mime)`, for each file within a message; `path` is a temporary copy under a name of ours.
+            Returns its text, LangChain documents, or `None` to have it read as usual.
     """
 
     auth_hook: Hook | None = None
     usage_hook: Hook | None = None
     on_thinking: Hook | None = None
     manager_fn: Hook | None = None
+    extract_text: Hook | None = None
