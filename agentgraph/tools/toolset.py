@@ -45,7 +45,7 @@ class ToolSet:
                 raise ConfigurationError(f"two tools are called {tool.name!r}; rename one", code="duplicate_tool")
             entry = before.get(tool.name)
             self._entries[tool.name] = entry if entry is not None and entry.tool is tool else _Entry(tool)
-        self._indexes = indexes or ToolIndexes()
+        self._indexes = ToolIndexes() if indexes is None else indexes  # one that is empty is false
 
     def __len__(self) -> int:
         return len(self._entries)
