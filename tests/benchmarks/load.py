@@ -81,7 +81,7 @@ async def _measure(port: int, path: str, request: Request, pid: int, connections
                 started, cpu = time.perf_counter(), _cpu_s(pid)
             headers, body = request(worker, number)
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{lines}"
+            head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n{lines}"
             before = time.perf_counter()
             status = await connection.ask(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             if number >= 0:
