@@ -8,11 +8,11 @@ raised.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 from heapq import nlargest
 from typing import Annotated, Any, Final, TypeVar
@@ -290,7 +290,7 @@ def _nearest(name: str, names: Sequence[str]) -> list[str]:
     if len(names) > _MOST_COMPARED:
         pairs = _pairs(name)
         names = nlargest(_MOST_COMPARED, names, key=lambda each: len(pairs & _pairs(each)))
-    return difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    return get_close_matches(name, names, n=3, cutoff=0.4)
 
 
 def _pairs(name: str) -> set[str]:

@@ -68,6 +68,7 @@ async def test_what_hangs_takes_nobodys_place_once_it_was_given_up(gate: threadi
 async def test_one_owner_takes_no_more_than_its_share(gate: threading.Event) -> None:
     threads = WorkerThreads(most=4, most_each=2)
     hanging = [asyncio.create_task(threads.run(gate.wait, owner="a")) for _ in range(9)]
+    await asyncio.sleep(0.01)
     async with asyncio.timeout(5):
         assert await threads.run(lambda: "done", owner="b") == "done"
     gate.set()

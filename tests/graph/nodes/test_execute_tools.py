@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import difflib
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -472,12 +473,22 @@ async def test_an_unknown_tool_is_answered_with_the_nearest_of_this_run(world: W
     assert world.database.transactions == 0
 
 
-async def test_of_thousands_of_tools_the_nearest_is_found_in_no_time(world: World) -> None:
+async def test_of_thousands_of_tools_only_the_likeliest_are_compared(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+
+    def close_matches(name: str, names: list[str], **options: Any) -> list[str]:
+        compared.append(len(names))
+        return difflib.get_close_matches(name, names, **options)
+
+    monkeypatch.setattr("agentgraph.tools.answers.get_close_matches", close_matches)
     look = world.tools[0]
     world.tools = [look.model_copy(update={"name": f"service_{n}_lookup"}) for n in range(10_000)]
     world.tools.append(look.model_copy(update={"name": "get_weather"}))
     result = await world.run(calls(("get_wether", {})))
     assert "Nearest: get_weather" in outputs(result)[0][0]
+    assert compared == [200]
 
 
 async def test_without_any_tools_that_is_said(world: World) -> None:
