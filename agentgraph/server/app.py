@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -25,6 +26,7 @@ from agentgraph.server.guard import Guard
 from agentgraph.server.health import Readiness, health_router, package_version
 from agentgraph.server.langserve import langserve_router
 from agentgraph.server.openai import openai_router
+from agentgraph.server.proxies import Proxies
 from agentgraph.settings import Settings
 
 if TYPE_CHECKING:
@@ -91,7 +93,12 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
         description="Any chat model as a multi-tenant agent with memory.",
         lifespan=lifespan,
     )
+    # The last one added is the outermost.
     server.add_middleware(Gate, guard=guard, limit_bytes=int(agent.settings.max_body_mb * 1_000_000))
+    if agent.settings.cors_origins:
+        server.add_middleware(CORSMiddleware, **_cors(agent.settings.cors_origins))
+    if agent.settings.trusted_proxies:
+        server.add_middleware(Proxies, trusted=agent.settings.trusted_proxies)
     server.add_exception_handler(HTTPException, _told)
     server.add_exception_handler(RequestValidationError, _told)
     server.include_router(openai_router(agent), prefix="/v1")
@@ -107,6 +114,18 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
         return Response(orjson.dumps(told), media_type="application/json")
 
     return server
+
+
+def _cors(origins: Sequence[str]) -> dict[str, Any]:
+    """Return what pages of these origins may do. Cookies are none of it: keys are sent in headers."""
+    return {
+        "allow_origins": list(origins),
+        "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+        "allow_headers": ["*"],
+        "allow_credentials": False,
+        "expose_headers": ["x-request-id", "x-run-id", "retry-after", "x-should-retry", "etag"],
+        "max_age": 600,
+    }
 
 
 def _mcp_endpoint(agent: AgentGraph) -> McpEndpoint | None:

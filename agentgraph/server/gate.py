@@ -15,12 +15,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agentgraph.server.auth import is_public
 from agentgraph.server.errors import fault_of, openai_error, problem
 from agentgraph.server.guard import Guard
-from agentgraph.server.limits import BodyLimit
+from agentgraph.server.limits import BodyLimit, refuse_large_headers
 
 __all__ = ["Gate", "error_response", "request_id_of"]
 
 logger = logging.getLogger(__name__)
 _KEY: Final = "agentgraph.request_id"
+_POLICY_VIOLATION: Final = 1008
 _ACCEPTED: Final = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 
 
@@ -50,6 +51,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry the request through."""
+        if scope["type"] == "websocket":
+            await self._greet(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -64,6 +68,7 @@ class Gate:
             await send(message)
 
         try:
+            refuse_large_headers(scope)
             if not is_public(scope["path"]):
                 await self._guard.admit(HTTPConnection(scope))
             await self._app(scope, receive, signed)
@@ -72,3 +77,19 @@ class Gate:
                 logger.error("request %s broke off within its answer", request_id, exc_info=error)  # noqa: TRY400
                 raise
             await error_response(scope, error)(scope, receive, signed)
+
+    async def _greet(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Carry a WebSocket through, or refuse it before it is one; a browser is told no more than that it failed."""
+        try:
+            refuse_large_headers(scope)
+            await self._guard.admit(HTTPConnection(scope))
+        except Exception as error:  # noqa: BLE001  told to the client, and logged where it is our fault
+            response = error_response(scope, error)
+            if "websocket.http.response" in scope.get("extensions", {}):
+                start = {"status": response.status_code, "headers": response.raw_headers}
+                await send({"type": "websocket.http.response.start", **start})
+                await send({"type": "websocket.http.response.body", "body": response.body})
+            else:
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
+        await self._app(scope, receive, send)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -22,6 +21,7 @@ from agentgraph.server.api_key import Right
 from agentgraph.server.auth import IN_SCOPE, LOCAL, Caller
 from agentgraph.server.hooks import HookCalls
 from agentgraph.server.keys import Keys
+from agentgraph.server.proxies import address_of, is_forwarded
 
 __all__ = ["Guard"]
 
@@ -131,7 +131,7 @@ class Guard:
         has_keys = await keys.any()
         if not settings.api_keys and not has_keys:
             if self.app.hooks.auth_hook is None and not settings.insecure:
-                _refuse_strangers(request)
+                _refuse_strangers(request, origins=settings.cors_origins)
             return LOCAL
         offered = _offered(request.headers)
         found = await keys.find(offered) if has_keys else None
@@ -160,14 +160,15 @@ def _of_settings(offered: str, keys: Sequence[SecretStr]) -> Caller:
     return Caller(key_id=f"setting-{matches.index(True)}", scopes=_EVERYTHING)
 
 
-def _refuse_strangers(request: HTTPConnection) -> None:
+def _refuse_strangers(request: HTTPConnection, *, origins: Sequence[str]) -> None:
     """Serve this machine alone, and not the pages of other sites that are open in a browser of it."""
-    if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
+    is_allowed = request.headers.get("origin") in origins  # "*" is no page's origin: such a server needs keys
+    if not is_allowed and request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
         raise PermissionDeniedError("pages of other sites may not call a server that has no api keys")
-    peer = _address(request.client.host if request.client else "")
+    peer = address_of(request.client.host if request.client else "")
     if peer is None:  # a socket of this machine's, or a test without a network
         return
-    if not peer.is_loopback:
+    if not peer.is_loopback or is_forwarded(request.headers):  # a proxy on this machine serves others
         raise NotAuthenticatedError(
             "this server has no api keys, so it serves its own machine alone: make one with 'agentgraph keys create', "
             "set AGENTGRAPH_API_KEYS, or allow everybody with AGENTGRAPH_INSECURE=true (--insecure)",
@@ -175,14 +176,5 @@ def _refuse_strangers(request: HTTPConnection) -> None:
         )
     # A page can have its own name resolve to this machine; the browser then takes us for the page's own site.
     name = request.url.hostname or ""
-    if _address(name) is None and name != "localhost" and not name.endswith(".localhost"):
+    if address_of(name) is None and name != "localhost" and not name.endswith(".localhost"):
         raise PermissionDeniedError(f"a server that has no api keys is not called by the name {name!r}; use localhost")
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        found = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return mapped or found

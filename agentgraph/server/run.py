@@ -20,6 +20,7 @@ from agentgraph.app import AgentGraph
 from agentgraph.errors import ConfigurationError
 from agentgraph.server.app import PLACES, create_app
 from agentgraph.server.keys import Keys
+from agentgraph.server.protocol import PatientProtocol
 from agentgraph.settings import Settings
 from agentgraph.stores.database.database import Database
 
@@ -27,6 +28,7 @@ __all__ = ["listen", "serve"]
 
 _BACKLOG: Final = 2048
 _GRACE_S: Final = 30
+_MAX_FRAME_BYTES: Final = 1_000_000
 
 
 def serve(
@@ -63,7 +65,9 @@ def serve(
             log_level="debug" if settings.debug else "warning",
             access_log=settings.debug,
             server_header=False,
-            proxy_headers=False,  # nobody in front is trusted unless told so
+            proxy_headers=False,  # nobody in front is trusted unless told so: `trusted_proxies`
+            http=PatientProtocol,
+            ws_max_size=_MAX_FRAME_BYTES,
             timeout_graceful_shutdown=_GRACE_S,
         )
         _let_the_collector_rest()

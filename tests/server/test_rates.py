@@ -70,7 +70,8 @@ def test_runs_under_way_are_counted_and_given_back_whatever_happens() -> None:
             raise RuntimeError
 
     for _ in range(3):
-        pytest.raises(RuntimeError, fail)
+        with pytest.raises(RuntimeError):
+            fail()
     blocked = [("tenant:b", Limits(concurrent_runs=1)), accounts[1]]
     with rates.run(accounts, 0), pytest.raises(RateLimitedError), rates.run(blocked, 0):
         pass
