@@ -20,6 +20,7 @@ __all__ = [
     "Lease",
     "acquire",
     "begin",
+    "begun_by",
     "bury",
     "check",
     "is_free",
@@ -165,6 +166,14 @@ def user_of(connection: Connection, thread_id: str) -> str | None:
     """Return whose a thread is: who began it."""
     row = connection.execute("SELECT user_id FROM threads WHERE thread_id = ?", (thread_id,)).fetchone()
     return None if row is None else row[0]
+
+
+def begun_by(connection: Connection, thread_id: str) -> tuple[str | None] | None:
+    """Return who began a thread, in a tuple of one; `None` where there is no such thread."""
+    found: tuple[str | None] | None = connection.execute(
+        "SELECT user_id FROM threads WHERE thread_id = ? AND deleted = 0 AND created_at <> ''", (thread_id,)
+    ).fetchone()
+    return None if found is None else (found[0],)
 
 
 def listed(connection: Connection, *, user: str | None, limit: int, offset: int) -> list[tuple[Any, ...]]:
