@@ -138,6 +138,18 @@ class Threads:
         ]
 
     @on_its_loop
+    async def is_closed_to(self, user: str, *, tenant: str, thread: str | None = None) -> bool:
+        """Say whether a thread was begun by another than this person, or by nobody who was named.
+
+        One that does not exist yet is open to everybody: whoever begins it owns it.
+        """
+        key, database = _key(tenant, thread), self._runner().database
+        if not database.has(_tenant(key)):
+            return False
+        began = await database.read(_tenant(key), lambda saver: lease.begun_by(saver.conn, key))
+        return began is not None and began != (user,)
+
+    @on_its_loop
     async def history(
         self, *, tenant: str, thread: str | None = None, checkpoint: str | None = None
     ) -> Sequence[BaseMessage]:
