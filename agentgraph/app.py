@@ -247,6 +247,18 @@ class AgentGraph:
         if self._loop is not None and not self._loop.is_closed():
             await call_on(self._loop, self._close_here())
 
+    async def let_go(self, *, timeout_s: float = 0.0) -> None:
+        """Wait for the runs under way, then leave those alone that have not ended; for a process that must end.
+
+        Whoever listens to them is told `ShuttingDownError`. A run on a thread is on disk: another process that shares
+        the storage carries it on, or the next one to open it. A one-off run is lost. Close the application afterwards.
+
+        Args:
+            timeout_s: How long to wait.
+        """
+        if self._loop is not None and not self._loop.is_closed() and self._resources is not None:
+            await call_on(self._loop, self._runner.let_go(timeout_s))
+
     def close(self) -> None:
         """Do what `aclose` does, from synchronous code."""
         run_sync(self.aclose())
@@ -482,6 +494,7 @@ class AgentGraph:
             runs=self._runner,
             worker=self._runner.worker,
             queries=self._queries,
+            records=self._records,
         )
 
     def _kept(self) -> Kept:

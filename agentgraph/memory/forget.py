@@ -66,6 +66,14 @@ class Writes(Protocol):
         ...
 
 
+class Records(Protocol):
+    """What the deployment's database holds of tenants."""
+
+    async def of_tenant(self, tenant: str, *, is_dry_run: bool) -> Mapping[str, int]:
+        """Remove a tenant's records, or only count them; return how many there were of each kind."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgetter:
     """Everything that holds memories or traces of them, opened; used on the loop that owns it.
@@ -76,6 +84,7 @@ class Forgetter:
         runs: The runs under way.
         worker: What writes memory in the background; `None` where runs do so themselves.
         queries: The cache of what was asked, if there is one.
+        records: The deployment's database, if there is one.
     """
 
     store: BaseStore
@@ -83,6 +92,7 @@ class Forgetter:
     runs: Runs
     worker: Writes | None
     queries: CachedEmbeddings | None
+    records: Records | None = None
 
     async def forget(
         self, target: ForgetTarget, *, include_threads: bool = False, is_dry_run: bool = False, timeout_s: float = 30.0
@@ -352,6 +362,9 @@ class _Forgetting:
             self.remarks.append("this checkpointer cannot be searched: delete the tenant's threads there")
         else:
             self.toll.add("threads", "thread", await threads.threads(tenant))
+        if self.parts.records is not None:
+            for kind, count in (await self.parts.records.of_tenant(tenant, is_dry_run=self.is_dry_run)).items():
+                self.toll.add("records", kind, [], count=count)
         if self.is_dry_run:
             return set()
         if threads is not None:

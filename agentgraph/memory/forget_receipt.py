@@ -16,9 +16,10 @@ class Removed:
     """Things of one kind, removed from one place.
 
     Attributes:
-        place: Where they were: a leaf of memories such as `memory/user/ann`, `threads`, or `outbox`.
+        place: Where they were: a leaf of memories such as `memory/user/ann`, `threads`, `outbox` or `records`.
         kind: `episode`, `fact` or `note`; `thread` for a whole conversation, `recalled` for the copies of memories in
-            one that stays; `message` for what was still to become memory; `telling` for the ledger's notes.
+            one that stays; `message` for what was still to become memory; `telling` for the ledger's notes; of records
+            the table, such as `functions` or `api_keys`.
         count: How many.
         ids: Keys of memories, ids of threads and messages; of the first thousand.
     """

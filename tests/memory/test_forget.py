@@ -461,3 +461,15 @@ async def test_other_stores_forget_what_they_can_and_say_what_not(open_app: Open
     await app.memories.add(SAID, tenant="acme", user="ann")
     await app.forget(tenant="acme")
     assert await app.memories.list(tenant="acme") == []
+
+
+async def test_a_tenants_tools_and_keys_in_the_records_go_with_it(app: AgentGraph, storage: Path) -> None:
+    schema = {"name": "xylander_tool", "description": "Call Xylander.", "parameters": {"type": "object"}}
+    for tenant in ("acme", "globex"):
+        await app.declared_tools.declare([schema], tenant=tenant)
+    planned = await app.forget(tenant="acme", dry_run=True)
+    assert ("records", "tool_schemas", 1) in [(each.place, each.kind, each.count) for each in planned.removed]
+    assert await app.declared_tools.list(tenant="acme")
+    await app.forget(tenant="acme")
+    assert not await app.declared_tools.list(tenant="acme")
+    assert await app.declared_tools.list(tenant="globex")

@@ -106,6 +106,23 @@ class Database:
         ):
             return job(connection)
 
+    async def of_tenant(self, tenant: str, *, is_dry_run: bool) -> dict[str, int]:
+        """Remove every record of a tenant, or only count them; return how many there were, by table.
+
+        Raises:
+            StoreError: The database refused; nothing is removed.
+            StoreUnavailableError: It cannot be reached.
+        """
+        if not self.exists:
+            return {}
+
+        def job(connection: Connection) -> dict[str, int]:
+            from agentgraph.stores.database.tenants import count_tenant, remove_tenant
+
+            return count_tenant(connection, tenant) if is_dry_run else remove_tenant(connection, tenant)
+
+        return await (self.read(job) if is_dry_run else self.write(job))
+
     def mark(self) -> int | None:
         """Return a number that changes whenever any connection commits to the database; takes microseconds.
 
