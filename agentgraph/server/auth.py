@@ -38,6 +38,9 @@ class Entrance(Protocol):
     async def enter(self, request: HTTPConnection, tenant: str) -> str | None:
         """Let a request act for a tenant or raise; return the user it is to act for, where that is decided."""
 
+    async def is_closed(self, scope: RunScope) -> bool:
+        """Say whether the thread of a scope is another user's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
@@ -120,7 +123,7 @@ async def authorize(
 
     Raises:
         InvalidInputError: An id that is none, or no tenant where the key names none either.
-        NotFoundError: The tenant or the user is not the caller's; the same for one there is none of.
+        NotFoundError: The tenant, the user or the thread is not the caller's; the same for one there is none of.
         PermissionDeniedError: It would write what every tenant reads, without an administrator's key.
         RateLimitedError: Too many requests came for the tenant in the last minute.
         Exception: What the deployment's `auth_hook` raised.
@@ -139,7 +142,13 @@ async def authorize(
         )
     scope = _for_user(scope, caller.user)
     entrance: Entrance | None = request.scope.get(IN_SCOPE)
-    return scope if entrance is None else _for_user(scope, await entrance.enter(request, scope.tenant))
+    if entrance is None:
+        return scope
+    named = await entrance.enter(request, scope.tenant)
+    scope = _for_user(scope, named)
+    if (caller.user or named) is not None and scope.thread_key is not None and await entrance.is_closed(scope):
+        raise NotFoundError("there is no such thread")  # as of one there is none of
+    return scope
 
 
 def _for_user(scope: RunScope, bound: str | None) -> RunScope:

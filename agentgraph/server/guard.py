@@ -16,6 +16,7 @@ from agentgraph.app import AgentGraph
 from agentgraph.errors import NotAuthenticatedError, PermissionDeniedError
 from agentgraph.events import Usage
 from agentgraph.run import RunRequest
+from agentgraph.scope import Scope as RunScope
 from agentgraph.server.admission import Admission, Settle
 from agentgraph.server.api_key import Right
 from agentgraph.server.auth import IN_SCOPE, LOCAL, Caller
@@ -97,6 +98,12 @@ class Guard:
             (await self.admission()).take_tenant(tenant)
             entered[tenant] = await self.hooks.ask_leave(request, tenant)
         return entered[tenant]
+
+    async def is_closed(self, scope: RunScope) -> bool:
+        """Say whether the thread of a scope was begun by another user than the scope's."""
+        tenant = scope.tenant if scope.session is None else f"{scope.tenant}:{scope.session}"
+        assert scope.user is not None  # noqa: S101  asked for users alone
+        return await self.app.threads.is_closed_to(scope.user, tenant=tenant, thread=scope.thread)
 
     async def hold(self, held: AsyncExitStack, caller: Caller, asked: RunRequest, *, estimate: Usage) -> Settle:
         """Wait until a run may begin; see `Admission.hold`."""

@@ -127,3 +127,18 @@ async def test_a_caller_the_client_could_have_set_is_not_believed(guard: Guard) 
     request.state.caller = LOCAL
     with pytest.raises(AgentGraphError):
         await guard.admit(request)
+
+
+@pytest.mark.integration
+def test_a_users_threads_are_that_users_alone(serve: Serve) -> None:
+    served = serve()
+    tenant = make_key(served, scope="tenant", tenant="acme")
+    ann, bob = (make_key(served, scope="user", tenant="acme", user=user) for user in ("ann", "bob"))
+    for place, headers in (("acme", {"x-thread-id": "t1"}), ("acme:s1", {})):
+        assert served.chat(place, headers={**ann, **headers}).status_code == 200
+        assert served.chat(place, headers={**ann, **headers}).status_code == 200
+        assert served.chat(place, headers={**bob, **headers}).status_code == 404
+        assert served.chat(place, headers={**tenant, **headers}).status_code == 200
+    served.chat(headers={**tenant, "x-thread-id": "t2"})
+    assert served.chat(headers={**bob, "x-thread-id": "t2"}).status_code == 404
+    assert served.chat(headers={**bob, "x-thread-id": "t3"}).status_code == 200
