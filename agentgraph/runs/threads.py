@@ -125,17 +125,20 @@ class Threads:
         if not database.has(name):
             return []
         rows = await database.read(name, lambda saver: lease.listed(saver.conn, user=user, limit=limit, offset=offset))
-        return [
-            ThreadInfo(
-                thread=key.rpartition("/")[2],
-                is_session=key.split("/", 2)[1] == "session",
-                user=whose,
-                turns=turns,
-                created_at=created_at,
-                used_at=used_at,
+        return [_thread_info(*row) for row in rows]
+
+    @on_its_loop
+    async def get(self, *, tenant: str, thread: str | None = None) -> ThreadInfo:
+        """Return one thread, or one session's."""
+        key, database = _key(tenant, thread), self._runner().database
+        rows: list[tuple[Any, ...]] = []
+        if database.has(_tenant(key)):
+            rows = await database.read(
+                _tenant(key), lambda saver: lease.listed(saver.conn, user=None, limit=1, offset=0, thread_id=key)
             )
-            for key, whose, turns, created_at, used_at in rows
-        ]
+        if not rows:
+            raise NotFoundError("there is no such thread")
+        return _thread_info(*rows[0])
 
     @on_its_loop
     async def is_closed_to(self, user: str, *, tenant: str, thread: str | None = None) -> bool:
@@ -303,6 +306,17 @@ class Threads:
         state = await self._state(key, None)
         head: str | None = (state.config or {}).get("configurable", {}).get("checkpoint_id")
         return head
+
+
+def _thread_info(key: str, user: str | None, turns: int, created_at: str, used_at: str) -> ThreadInfo:
+    return ThreadInfo(
+        thread=key.rpartition("/")[2],
+        is_session=key.split("/", 2)[1] == "session",
+        user=user,
+        turns=turns,
+        created_at=created_at,
+        used_at=used_at,
+    )
 
 
 def _key(tenant: str, thread: str | None) -> str:

@@ -525,3 +525,14 @@ async def test_reading_begins_nothing(open_app, tmp_path) -> None:
     with pytest.raises(NotFoundError):
         await app.runs.get("run-x", tenant="nobody")
     assert not (tmp_path / "tenants" / "nobody").exists()
+
+
+async def test_one_thread_is_looked_up_by_its_name_alone(open_app) -> None:
+    app, _ = await open_app(echo, enable_memory=False)
+    await app.run("u1", tenant="acme", thread="t1", user="ann")
+    await app.run("u1", tenant="acme", thread="t2")
+    found = await app.threads.get(tenant="acme", thread="t1")
+    assert (found.thread, found.user, found.turns, found.is_session) == ("t1", "ann", 1, False)
+    for tenant, thread in (("acme", "t3"), ("globex", "t1"), ("acme:t1", None)):
+        with pytest.raises(NotFoundError):
+            await app.threads.get(tenant=tenant, thread=thread)

@@ -176,11 +176,14 @@ def begun_by(connection: Connection, thread_id: str) -> tuple[str | None] | None
     return None if found is None else (found[0],)
 
 
-def listed(connection: Connection, *, user: str | None, limit: int, offset: int) -> list[tuple[Any, ...]]:
-    """Return `(thread_id, user, runs accepted, created_at, used_at)` of threads, the last used first."""
+def listed(
+    connection: Connection, *, user: str | None, limit: int, offset: int, thread_id: str | None = None
+) -> list[tuple[Any, ...]]:
+    """Return `(thread_id, user, runs accepted, created_at, used_at)` of threads, the last used first; or of one."""
     return connection.execute(
         "SELECT thread_id, user_id, positions, created_at, used_at FROM threads"
         " WHERE deleted = 0 AND created_at <> '' AND (CAST(? AS TEXT) IS NULL OR user_id = ?)"
+        " AND (CAST(? AS TEXT) IS NULL OR thread_id = ?)"
         " ORDER BY used_at DESC, thread_id LIMIT ? OFFSET ?",
-        (user, user, limit, offset),
+        (user, user, thread_id, thread_id, limit, offset),
     ).fetchall()
