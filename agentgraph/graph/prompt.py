@@ -53,7 +53,7 @@ def build_prompt(
     messages: list[BaseMessage] = []
     if context.system_prompt:
         messages.append(SystemMessage(context.system_prompt))
-    history = [with_files_quoted(message) for message in repaired(_sent(state, context, live_window_tokens))]
+    history = repaired(_sent(state, context, live_window_tokens))
     stretches = [summary["text"] for summary in state.get("summaries", [])]
     if summaries := [quoted(text) for text in (state.get("summary"), *stretches) if text]:
         messages.append(HumanMessage("\n".join([_SUMMARY_OPENS, *summaries])))
@@ -69,7 +69,7 @@ def build_prompt(
                 asked = _asked(windows, ZoneInfo(context.zone))
                 block = f"{block}\n{guidance(recalled, asked, question, has_tools=has_tools)}"
             history[newest] = _with_block(history[newest], block)
-    return [*messages, *history]
+    return [*messages, *map(with_files_quoted, history)]
 
 
 def _sent(state: AgentState, context: RunContext, live_window_tokens: int | None) -> list[BaseMessage]:
