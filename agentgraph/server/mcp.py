@@ -25,7 +25,9 @@ from starlette.types import Scope as Connection
 
 from agentgraph.app import AgentGraph
 from agentgraph.errors import AgentGraphError, InvalidInputError
+from agentgraph.run import RunRequest
 from agentgraph.scope import Scope
+from agentgraph.server import turns
 from agentgraph.server.auth import authorize
 
 __all__ = ["McpEndpoint", "mcp_server", "serve_stdio"]
@@ -79,7 +81,7 @@ def mcp_server(app: AgentGraph, scope_of: Callable[[Request | None], Awaitable[S
         scope_of: Says whom a call is for; given the HTTP request, where there is one.
     """
     server: Server[Any, Any] = Server("agentgraph", version=_version(), instructions=_INSTRUCTIONS)
-    does = {"chat": _chat, "search_memory": _search, "save_memory": _save}
+    does = {"search_memory": _search, "save_memory": _save}
 
     @server.list_tools()  # type: ignore[no-untyped-call, untyped-decorator]
     async def list_tools() -> list[types.Tool]:
@@ -88,9 +90,12 @@ def mcp_server(app: AgentGraph, scope_of: Callable[[Request | None], Awaitable[S
     @server.call_tool()  # type: ignore[untyped-decorator]
     async def call_tool(name: str, arguments: dict[str, Any]) -> types.CallToolResult:
         try:
-            if name not in does:
-                raise InvalidInputError(f"there is no tool {name!r}; there are {', '.join(does)}")
-            scope = await scope_of(server.request_context.request)
+            if name not in {"chat", *does}:
+                raise InvalidInputError(f"there is no tool {name!r}; there are chat, {', '.join(does)}")
+            request = server.request_context.request
+            scope = await scope_of(request)
+            if name == "chat":
+                return _told(await _chat(app, scope, arguments, request))
             return _told(await does[name](app, scope, arguments))
         except AgentGraphError as error:
             return _told(error.message, is_error=True)
@@ -148,9 +153,11 @@ async def _scope_of(request: Request | None) -> Scope:
     return await authorize(request, request.path_params["tenant"], user=request.headers.get("x-user-id"))
 
 
-async def _chat(app: AgentGraph, scope: Scope, arguments: Mapping[str, Any]) -> str:
-    thread = arguments.get("thread")
-    result = await app.run(arguments["message"], tenant=_spelt(scope), user=scope.user, thread=thread)
+async def _chat(app: AgentGraph, scope: Scope, arguments: Mapping[str, Any], request: Request | None) -> str:
+    asked = RunRequest.of(
+        arguments["message"], tenant=_spelt(scope), user=scope.user, thread=arguments.get("thread"), stream=False
+    )
+    result = await (app.run(asked) if request is None else turns.run(request, asked))
     if result.interrupts:
         return "The agent waits for a person to allow what it is about to do; nothing was done yet."
     return result.text
