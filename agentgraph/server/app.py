@@ -26,6 +26,7 @@ from agentgraph.server.guard import Guard
 from agentgraph.server.health import Readiness, health_router, package_version
 from agentgraph.server.langserve import langserve_router
 from agentgraph.server.openai import openai_router
+from agentgraph.server.page import page_file, page_router, wants_page
 from agentgraph.server.proxies import Proxies
 from agentgraph.settings import Settings
 
@@ -37,6 +38,7 @@ __all__ = ["PLACES", "create_app"]
 logger = logging.getLogger(__name__)
 
 PLACES = {
+    "Page": "/",
     "OpenAI": "/v1/{tenant}/chat/completions",
     "Models": "/v1/{tenant}/models",
     "MCP": "/mcp/{tenant}",
@@ -104,14 +106,17 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
     server.include_router(openai_router(agent), prefix="/v1")
     server.include_router(langserve_router(agent))
     server.include_router(health_router(agent, readiness))
+    server.include_router(page_router(agent))
     if endpoint is not None:
         server.router.routes.append(Route("/mcp/{tenant}", endpoint=endpoint))
 
     @server.get("/", tags=["Server"])
-    async def index() -> Response:
-        """Say where things are."""
+    async def index(request: Request) -> Response:
+        """Show the page to a browser, and say where things are to anybody else."""
+        if wants_page(request):
+            return page_file()
         told = {"name": "agentgraph", "version": package_version(), "places": PLACES}
-        return Response(orjson.dumps(told), media_type="application/json")
+        return Response(orjson.dumps(told), media_type="application/json", headers={"Vary": "Accept"})
 
     return server
 

@@ -28,8 +28,10 @@ _IMPLIED: Final[dict[Right, frozenset[Right]]] = {
     "tenant": frozenset({"tenant", "user"}),
     "user": frozenset({"user"}),
 }
-_PUBLIC: Final = frozenset({"/", "/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
-_PUBLIC_FOLDER: Final = "/static-offline-docs/"
+_PUBLIC: Final = frozenset(
+    {"/", "/health", "/health/live", "/health/ready", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+)
+_PUBLIC_FOLDERS: Final = ("/static-offline-docs/", "/page/assets/")
 
 
 class Entrance(Protocol):
@@ -77,7 +79,7 @@ LOCAL: Final = Caller()
 
 def is_public(path: str) -> bool:
     """Say whether `path` is open to all: what describes the server and tells nothing of anybody."""
-    return path in _PUBLIC or path.startswith(_PUBLIC_FOLDER)
+    return path in _PUBLIC or path.startswith(_PUBLIC_FOLDERS)
 
 
 def caller_of(request: HTTPConnection) -> Caller:

@@ -1,0 +1,189 @@
+"""The page's routes: its files, what it has to know of the server, and a turn with all that happens in it."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from importlib.resources import files
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
+
+from agentgraph.app import AgentGraph
+from agentgraph.errors import AgentGraphError, InvalidInputError
+from agentgraph.events import RunEvent, RunFailed
+from agentgraph.run import RunRequest
+from agentgraph.server import turns
+from agentgraph.server.auth import caller_of
+from agentgraph.server.gate import request_id_of
+from agentgraph.server.health import package_version
+from agentgraph.server.page.events import event_frame
+
+__all__ = ["PageTurn", "page_file", "page_router", "wants_page"]
+
+_ASSETS: Final = files(__package__) / "assets"
+# Nothing of anybody else's, nothing written into the document, and no text that becomes HTML.
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+_STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_HEADERS: Final = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class PageTurn(BaseModel):
+    """What is said, by whom, and where.
+
+    Attributes:
+        tenant: Whose agent; by default the key's.
+        user: A person within the tenant.
+        session: A session instead of a thread.
+        thread: A conversation; with neither, nothing is kept of it.
+        message: What is said; nothing where an answer to a question is given.
+        timezone: IANA name of the speaker's zone.
+        include_memories: Whether memory is read and written.
+        resume: The answer to what the thread waits for.
+        checkpoint: Where on the thread to go on from.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: str | None = Field(None, examples=["acme"])
+    user: str | None = None
+    session: str | None = None
+    thread: str | None = Field(None, examples=["support-7"])
+    message: str | None = Field(None, examples=["What did I do last week?"])
+    timezone: str | None = Field(None, examples=["Europe/Berlin"])
+    include_memories: bool = True
+    resume: Any = None
+    checkpoint: str | None = None
+
+
+def wants_page(request: Request) -> bool:
+    """Say whether a browser asks, which takes HTML, or a program, which is told where things are."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def page_router(app: AgentGraph) -> APIRouter:
+    """Return the routes below `/page`, and `/` for those that take HTML."""
+    router = APIRouter(prefix="/page", tags=["Page"])
+
+    @router.get("/assets/{name}", include_in_schema=False)
+    async def asset(name: str) -> Response:
+        """Return one of the page's files."""
+        return page_file(name)
+
+    @router.get("/about", responses={401: {"description": "A key is needed, or another."}})
+    async def about(request: Request) -> dict[str, Any]:
+        """Say who asks, and what the page draws: the agent's graph, its model, its zone."""
+        caller = caller_of(request)
+        await app.records()  # opens the application where nobody has
+        graph = app.graph.get_graph()
+        try:
+            model: str | None = app.default_model
+        except AgentGraphError:
+            model = None
+        return {
+            "version": package_version(),
+            "model": model,
+            "memory": app.settings.enable_memory,
+            "timezone": app.settings.timezone,
+            "caller": {"tenant": caller.tenant, "user": caller.user, "scopes": sorted(caller.scopes)},
+            "graph": {
+                "nodes": list(graph.nodes),
+                "edges": [[edge.source, edge.target, edge.conditional] for edge in graph.edges],
+            },
+        }
+
+    @router.post(
+        "/turns",
+        response_class=Response,
+        responses={
+            200: {"description": "Every event of the run, as it comes.", "content": {"text/event-stream": {}}},
+            401: {"description": "A key is needed, or another."},
+            429: {"description": "Too much was asked for in too short a time."},
+        },
+    )
+    async def turn(
+        request: Request, body: PageTurn, idempotency_key: Annotated[str | None, Header()] = None
+    ) -> Response:
+        """Carry a turn and tell all that happens in it: memories, tools, nodes and the text of the answer.
+
+        Sent again with its `Idempotency-Key` it joins the run that the first request began, from its first word.
+        """
+        asked = _asked(request, body, idempotency_key)
+        events = turns.stream(request, asked)
+        # What fails before the run begins is an error with a status.
+        try:
+            first = await anext(events)
+        except BaseException:
+            await events.aclose()
+            raise
+        if isinstance(first, RunFailed):
+            await events.aclose()
+            raise first.error
+        frames = _frames(first, events, request_id_of(request.scope))
+        return StreamingResponse(frames, media_type="text/event-stream", headers=_STREAM_HEADERS)
+
+    return router
+
+
+def page_file(name: str = "index.html") -> Response:
+    """Return one of the page's files.
+
+    Raises:
+        HTTPException: There is none of this name.
+    """
+    found = next((file for file in _ASSETS.iterdir() if file.name == name), None)
+    if found is None:
+        raise HTTPException(404, f"the page has no file {name!r}")
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return Response(found.read_bytes(), media_type=kind, headers=_HEADERS)
+
+
+def _asked(request: Request, body: PageTurn, idempotency_key: str | None) -> RunRequest:
+    tenant = body.tenant or caller_of(request).tenant
+    if not tenant:
+        raise InvalidInputError("name a tenant: the key is of none", param="tenant")
+    return RunRequest.of(
+        body.message or [],
+        tenant=tenant if body.session is None else f"{tenant}:{body.session}",
+        user=body.user,
+        thread=body.thread,
+        timezone=body.timezone,
+        include_memories=body.include_memories,
+        resume=body.resume,
+        checkpoint=body.checkpoint,
+        idempotency_key=idempotency_key,
+    )
+
+
+async def _frames(
+    first: RunEvent, events: AsyncGenerator[RunEvent, None], request_id: str
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(events):
+        yield event_frame(first, request_id=request_id)
+        async for event in events:
+            yield event_frame(event, request_id=request_id)
