@@ -209,6 +209,11 @@ class AgentGraph:
         """The server tools every tenant has."""
         return self._toolbox.deployment
 
+    async def tools_of(self, tenant: str) -> tuple[BaseTool, ...]:
+        """Return every tool that runs of a tenant may call: the deployment's, its own, functions and MCP servers'."""
+        loop = await self._ready()
+        return tuple(await call_on(loop, self._toolbox.of(Scope.parse(tenant).tenant)))
+
     def add_tool(self, tool: BaseTool, tenant: str | None = None) -> None:
         """Offer a server tool to every tenant, or to one alone, from the next run on.
 
