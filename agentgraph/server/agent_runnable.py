@@ -5,9 +5,10 @@ LangServe is never given the graph itself: it drops what the graph's schema does
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, TypeAlias, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun
 from langchain_core.messages import (
@@ -23,18 +24,31 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
 from langserve import CustomUserType
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import HTTPConnection
 
 from agentgraph._sync import run_sync
 from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
-from agentgraph.events import RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta
+from agentgraph.events import RunEvent, RunFailed, RunFinished, RunStarted, ToolCallDelta
 from agentgraph.run import RunRequest, RunResult
 from agentgraph.server import turns
+from agentgraph.streaming.answer_text import AnswerText
 from agentgraph.streaming.ending import unusual_ending
 from agentgraph.streaming.langchain import readable_calls, usage_metadata
 
-__all__ = ["CARRIED_BY", "CONFIGURABLE", "AgentRunnable", "ChatAnswerRunnable", "ConversationInput", "request_of"]
+__all__ = [
+    "CARRIED_BY",
+    "CONFIGURABLE",
+    "AgentRunnable",
+    "ChatAnswerRunnable",
+    "ConversationInput",
+    "Dressing",
+    "request_of",
+]
+
+Dressing: TypeAlias = Callable[[HTTPConnection, RunRequest], Awaitable[RunRequest]]
+"""Gives a request what the agent brings that its path names."""
 
 CARRIED_BY: Final = "__request"
 """Where a call's `configurable` has the HTTP request it came with; LangChain keeps such names out of traces."""
@@ -47,6 +61,7 @@ CONFIGURABLE: Final[Mapping[str, str]] = {
     "model": "`provider/model`; without it the deployment's own.",
     "on_busy": "What becomes of a run under way on the thread: `enqueue`, `reject`, `interrupt` or `rollback`.",
     "on_disconnect": "What becomes of the run if the client goes away: `continue` or `cancel`.",
+    "resume": "The answer to what the thread waits for, as JSON or plain text; the input's `resume` may be any JSON.",
     "idempotency_key": "Your name for this call: sent again, it joins the run it began.",
     "thread_id": "LangGraph's word for `thread`.",
     "user_id": "Another word for `user`.",
@@ -71,11 +86,13 @@ class ConversationInput(CustomUserType):
     messages: Annotated[
         list[HumanMessage | AIMessage | SystemMessage | ToolMessage], BeforeValidator(_read_messages)
     ] = Field(
-        min_length=1,
+        default=[],
         description="The conversation, or on a thread what is new of it.",
         # An empty box to type in. The playground's chat widget would copy answers back, cut short where they come fast.
         json_schema_extra={"default": [{"type": "human", "content": ""}]},
     )
+    # Kept out of the schema: playgrounds have no box for what may be anything.
+    resume: SkipJsonSchema[Any] = Field(default=None, description="The answer to what the thread waits for.")
 
     @model_validator(mode="before")
     @classmethod
@@ -84,6 +101,12 @@ class ConversationInput(CustomUserType):
         if isinstance(value, str | BaseMessage):
             return {"messages": [HumanMessage(value) if isinstance(value, str) else value]}
         return {"messages": value} if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ConversationInput:
+        if not self.messages and self.resume is None:
+            raise ValueError("send a message, or the answer to an interrupt as 'resume'")
+        return self
 
 
 def request_of(conversation: Any, configurable: Mapping[str, Any]) -> RunRequest:
@@ -101,9 +124,12 @@ def request_of(conversation: Any, configurable: Mapping[str, Any]) -> RunRequest
     for name, value in given.items():
         if not isinstance(value, str):
             raise InvalidInputError(f"configurable.{name} must be a string", param=name)
+    resume = read.resume if read.resume is not None else _plain(given.get("resume"))
     return RunRequest.of(
-        list(read.messages),
+        # A playground sends its empty box along.
+        [] if resume is not None and all(not message.text for message in read.messages) else list(read.messages),
         tenant=given.get("tenant", "default"),
+        resume=resume,
         thread=given.get("thread") or given.get("thread_id"),
         user=given.get("user") or given.get("user_id"),
         timezone=given.get("timezone"),
@@ -115,8 +141,9 @@ def request_of(conversation: Any, configurable: Mapping[str, Any]) -> RunRequest
 class AgentRunnable(Runnable[Any, AIMessage]):
     """The agent: messages in, an `AIMessage` out, in pieces where streamed."""
 
-    def __init__(self, app: AgentGraph) -> None:
+    def __init__(self, app: AgentGraph, *, dressing: Dressing | None = None) -> None:
         self._app = app
+        self._dressing = dressing
         self.name = "agentgraph"
 
     @property
@@ -167,8 +194,8 @@ class AgentRunnable(Runnable[Any, AIMessage]):
         run_manager: AsyncCallbackManagerForChainRun,  # noqa: ARG002
         config: RunnableConfig,
     ) -> AIMessage:
-        request = request_of(conversation, config.get("configurable", {})).streaming(wanted=False)
-        carried_by = _carried_by(config)
+        request, carried_by = await self._asked(conversation, config)
+        request = request.streaming(wanted=False)
         return _message(await (self._app.run(request) if carried_by is None else turns.run(carried_by, request)))
 
     async def _pieces(
@@ -178,16 +205,19 @@ class AgentRunnable(Runnable[Any, AIMessage]):
         config: RunnableConfig,
     ) -> AsyncGenerator[AIMessage, None]:
         async for conversation in inputs:
-            request = request_of(conversation, config.get("configurable", {}))
-            message_id: str | None = None
-            carried_by = _carried_by(config)
+            request, carried_by = await self._asked(conversation, config)
+            pieces = _Pieces()
             events = self._app.stream(request) if carried_by is None else turns.stream(carried_by, request)
             async with aclosing(events):
                 async for event in events:
-                    if isinstance(event, RunStarted):
-                        message_id = f"lc-{event.run_id}"
-                    elif (piece := _piece(event, message_id)) is not None:
+                    if (piece := pieces.of(event)) is not None:
                         yield piece
+
+    async def _asked(self, conversation: Any, config: RunnableConfig) -> tuple[RunRequest, HTTPConnection | None]:
+        request, carried_by = request_of(conversation, config.get("configurable", {})), _carried_by(config)
+        if self._dressing is not None and carried_by is not None:
+            request = await self._dressing(carried_by, request)
+        return request, carried_by
 
 
 class ChatAnswerRunnable(AgentRunnable):
@@ -201,15 +231,15 @@ class ChatAnswerRunnable(AgentRunnable):
     async def _answer(
         self, conversation: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
     ) -> Any:
-        return str((await super()._answer(conversation, run_manager, config)).text)
+        return _aloud(await super()._answer(conversation, run_manager, config))
 
     async def _pieces(
         self, inputs: AsyncIterator[Any], run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
     ) -> AsyncGenerator[Any, None]:
         async with aclosing(super()._pieces(inputs, run_manager, config)) as pieces:
             async for piece in pieces:
-                if piece.text:
-                    yield str(piece.text)
+                if text := _aloud(piece):
+                    yield text
 
 
 def _carried_by(config: RunnableConfig) -> HTTPConnection | None:
@@ -231,26 +261,66 @@ def _message(result: RunResult) -> AIMessage:
     )
 
 
-def _piece(event: RunEvent, message_id: str | None) -> AIMessageChunk | None:
-    """Return what an event adds to the answer; `None` for events that LangChain has no word for."""
-    match event:
-        case TextDelta():
-            return AIMessageChunk(content=event.text, id=message_id)
-        case ToolCallDelta(is_client_tool=True):
-            call = tool_call_chunk(name=event.name, args=event.arguments, id=event.tool_call_id, index=event.index)
-            return AIMessageChunk(content="", id=message_id, tool_call_chunks=[call])
-        case RunFinished():
-            return AIMessageChunk(
-                content="",
-                id=message_id,
-                usage_metadata=usage_metadata(event.usage),
-                response_metadata=_metadata(event),
-                chunk_position="last",
-            )
-        case RunFailed():
-            raise event.error
-        case _:
-            return None
+class _Pieces:
+    """Turns the events of one run into pieces of an answer."""
+
+    def __init__(self) -> None:
+        self._text = AnswerText()
+        self._message_id: str | None = None
+        self._calls_sent: set[str | None] = set()
+
+    def of(self, event: RunEvent) -> AIMessageChunk | None:
+        """Return what an event adds; `None` for events that LangChain has no word for."""
+        text = self._text.piece(event)
+        match event:
+            case RunStarted():
+                self._message_id = f"lc-{event.run_id}"
+                return None
+            case ToolCallDelta(is_client_tool=True):
+                self._calls_sent.add(event.tool_call_id)
+                call = tool_call_chunk(name=event.name, args=event.arguments, id=event.tool_call_id, index=event.index)
+                return AIMessageChunk(content="", id=self._message_id, tool_call_chunks=[call])
+            case RunFinished():
+                return self._last(event, text)
+            case RunFailed():
+                raise event.error
+            case _:
+                return AIMessageChunk(content=text, id=self._message_id) if text else None
+
+    def _last(self, event: RunFinished, text: str) -> AIMessageChunk:
+        # A model that does not stream tells its calls only now.
+        calls = [
+            tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=index)
+            for index, call in enumerate(readable_calls(event.tool_calls))
+            if call["id"] not in self._calls_sent
+        ]
+        return AIMessageChunk(
+            content=text,
+            id=self._message_id,
+            tool_call_chunks=calls,
+            usage_metadata=usage_metadata(event.usage),
+            response_metadata=_metadata(event),
+            chunk_position="last",
+        )
+
+
+def _aloud(message: AIMessage) -> str:
+    """Return a message as text alone; a question to a person is said, too, or nobody would know of it."""
+    interrupts = message.response_metadata.get("interrupts")
+    if not interrupts:
+        return str(message.text)
+    asked = "\n".join(json.dumps(interrupt["value"], ensure_ascii=False, default=str) for interrupt in interrupts)
+    return f"{message.text}\n\n{asked}".strip()
+
+
+def _plain(answer: str | None) -> Any:
+    """Read an answer that was typed: JSON where it is any, else the text."""
+    if answer is None:
+        return None
+    try:
+        return json.loads(answer)
+    except (ValueError, RecursionError):
+        return answer
 
 
 def _metadata(ending: RunResult | RunFinished) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from agentgraph.app import AgentGraph
 from agentgraph.errors import AgentGraphError, InvalidInputError
 from agentgraph.scope import Scope
+from agentgraph.server.agents import agents_router
 from agentgraph.server.gate import Gate, error_response
 from agentgraph.server.guard import Guard
 from agentgraph.server.health import Readiness, health_router, package_version
@@ -105,6 +106,7 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
     server.add_exception_handler(RequestValidationError, _told)
     server.include_router(openai_router(agent), prefix="/v1")
     server.include_router(langserve_router(agent))
+    server.include_router(agents_router(agent, guard))
     server.include_router(health_router(agent, readiness))
     server.include_router(page_router(agent))
     if endpoint is not None:

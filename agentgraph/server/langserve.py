@@ -1,49 +1,51 @@
-"""LangServe's routes: `/agent` answers with messages, `/agent/chat` with text, each with its playground."""
+"""LangServe's routes: `/agent` answers with messages, `/agent/chat` with text, each with its playground.
+
+Agents that are created at run time have the same below their own paths.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
-from langserve import add_routes
+from langserve import APIHandler, add_routes
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as Connection
 
 from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError
 from agentgraph.run import OnDisconnect
-from agentgraph.server.agent_runnable import CARRIED_BY, CONFIGURABLE, AgentRunnable, ChatAnswerRunnable, request_of
+from agentgraph.scope import Scope
+from agentgraph.server.agent_runnable import (
+    CARRIED_BY,
+    CONFIGURABLE,
+    AgentRunnable,
+    ChatAnswerRunnable,
+    Dressing,
+    request_of,
+)
 from agentgraph.server.auth import authorize, caller_of
+from agentgraph.server.chat import PROBLEMS
 from agentgraph.server.departure import ClientLeftError, unless_left
 from agentgraph.server.errors import fault_of
 from agentgraph.server.gate import error_response, request_id_of
 
-__all__ = ["langserve_router"]
+__all__ = ["add_agent_langserve", "langserve_router"]
+
+_MOST_HANDLERS: Final = 256
 
 
 def langserve_router(app: AgentGraph) -> APIRouter:
     """Return the routes below `/agent`. Include them without a prefix: the playgrounds must know their own address."""
     router = APIRouter(route_class=_route(app.settings.on_disconnect))
-
-    async def checked(config: dict[str, Any], request: Request) -> dict[str, Any]:
-        """Refuse what would fail within the run, while there still is a status to say so."""
-        await _refuse_what_would_be_dropped(request)
-        configurable = dict(config.get("configurable") or {})
-        asked = request_of("?", configurable)
-        tenant = configurable.get("tenant") or caller_of(request).tenant or asked.scope.tenant
-        scope = await authorize(request, tenant, user=asked.scope.user, thread=asked.scope.thread)
-        if asked.model is not None:
-            await app.open_model(asked.model)
-        return {
-            **config,
-            "configurable": {**configurable, "tenant": tenant, "user": scope.user or "", CARRIED_BY: request},
-        }
-
-    options: dict[str, Any] = {"per_req_config_modifier": checked, "disabled_endpoints": ["token_feedback"]}
+    options: dict[str, Any] = {"per_req_config_modifier": _checks(app), "disabled_endpoints": ["token_feedback"]}
     # The chat playground cannot show a message, only text.
     add_routes(router, ChatAnswerRunnable(app), path="/agent/chat", playground_type="chat", **options)
     add_routes(router, AgentRunnable(app), path="/agent", **options)
@@ -53,6 +55,91 @@ def langserve_router(app: AgentGraph) -> APIRouter:
     # What LangServe would do at the start is print a banner.
     router.on_startup.clear()
     return router
+
+
+def add_agent_langserve(router: APIRouter, app: AgentGraph, path: str, dressing: Dressing) -> None:
+    """Add LangServe's routes for agents that come and go.
+
+    Args:
+        router: To add them to.
+        app: Answers.
+        path: Of an agent, with `{agent_name}` within it.
+        dressing: Gives a request what the agent of its path brings.
+    """
+    runnable, checks = AgentRunnable(app, dressing=dressing), _checks(app, dressing)
+
+    @lru_cache(maxsize=_MOST_HANDLERS)
+    def handler(name: str) -> APIHandler:
+        # One for each name: the playground must know its own address.
+        return APIHandler(runnable, path=path.replace("{agent_name}", name), per_req_config_modifier=checks)
+
+    def add(method: str, below: str, endpoint: Callable[..., Coroutine[Any, Any, Any]], **options: Any) -> None:
+        router.add_api_route(
+            f"{path}/{below}",
+            endpoint,
+            methods=[method],
+            response_class=Response,
+            route_class_override=_route(app.settings.on_disconnect),
+            **options,
+        )
+
+    def add_call(name: str, description: str, **example: Any) -> None:
+        async def call(request: Request, agent_name: str) -> Any:
+            Scope(tenant="default", agent=agent_name)
+            return await getattr(handler(agent_name), name)(request)
+
+        call.__name__, call.__doc__ = f"{name}_agent", description
+        body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}, "example": example}}}
+        add("POST", name, call, openapi_extra={"requestBody": body}, responses=PROBLEMS)
+
+    def add_schema(name: str, description: str) -> None:
+        async def schema(request: Request, agent_name: str) -> Any:
+            Scope(tenant="default", agent=agent_name)
+            told = await getattr(handler(agent_name), name)(request)
+            return Response(json.dumps(told), media_type="application/json")
+
+        schema.__name__, schema.__doc__ = f"agent_{name}", description
+        add("GET", name, schema, responses=PROBLEMS)
+
+    config = {"configurable": {"thread": "t1"}}
+    add_call("invoke", "Run the agent once.", input={"messages": [["human", "Hello"]]}, config=config)
+    add_call("batch", "Run it for each of several inputs.", inputs=[{"messages": [["human", "Hello"]]}])
+    add_call("stream", "Run it and stream its answer.", input={"messages": [["human", "Hello"]]}, config=config)
+    add_call("stream_events", "Run it and stream LangChain's events.", input={"messages": [["human", "Hello"]]})
+    add_schema("input_schema", "Describe the input.")
+    add_schema("output_schema", "Describe the output.")
+    add_schema("config_schema", "Describe the config.")
+
+    async def playground(request: Request, agent_name: str, file_path: str) -> Any:
+        """Try the agent in a browser."""
+        Scope(tenant="default", agent=agent_name)
+        return await handler(agent_name).playground(file_path, request)
+
+    add("GET", "playground/{file_path:path}", playground, include_in_schema=False)
+
+
+def _checks(
+    app: AgentGraph, dressing: Dressing | None = None
+) -> Callable[[dict[str, Any], Request], Awaitable[dict[str, Any]]]:
+    """Return what LangServe calls with each request's config before it runs anything."""
+
+    async def checked(config: dict[str, Any], request: Request) -> dict[str, Any]:
+        """Refuse what would fail within the run, while there still is a status to say so."""
+        await _refuse_what_would_be_dropped(request)
+        configurable = dict(config.get("configurable") or {})
+        asked = request_of("?", configurable)
+        tenant = configurable.get("tenant") or caller_of(request).tenant or asked.scope.tenant
+        scope = await authorize(request, tenant, user=asked.scope.user, thread=asked.scope.thread)
+        if dressing is not None:
+            asked = await dressing(request, replace(asked, scope=scope))
+        if asked.model is not None:
+            await app.open_model(asked.model)
+        return {
+            **config,
+            "configurable": {**configurable, "tenant": tenant, "user": scope.user or "", CARRIED_BY: request},
+        }
+
+    return checked
 
 
 def _route(on_disconnect: OnDisconnect) -> type[APIRoute]:
@@ -100,7 +187,7 @@ class _ClosedAfterwards(Response):
         self._told: Any = stream.body_iterator
         stream.body_iterator = self._events = _with_reasons(self._told, request_id)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Send the stream."""
         try:
             await self._stream(scope, receive, send)
