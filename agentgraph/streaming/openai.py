@@ -6,6 +6,8 @@ OpenAI's schema has no word for two of our endings; `agentgraph`, an object of o
 was ended before its time is `{"status": "cancelled"}`, with `finish_reason: "length"`, the one word for an answer cut
 short. One that waits for an answer is `{"status": "requires_action", "interrupts": [{"id", "value"}]}`, with `"stop"`.
 
+The same object holds the receipts of memories and tools, where they are asked for.
+
 Who asked with the older `functions` is answered in kind: one `function_call`, without an id, where `tool_calls` were.
 Of several calls that is the first; the model may make the others again.
 
@@ -15,14 +17,25 @@ Source: https://platform.openai.com/docs/api-reference/chat
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
-from agentgraph.events import AnswerCompleted, RunEvent, RunFinished, TextDelta, ToolCallDelta, Usage
+from agentgraph.events import (
+    AnswerCompleted,
+    MemoriesRecalled,
+    RunEvent,
+    RunFinished,
+    TextDelta,
+    ToolCallDelta,
+    ToolFinished,
+    ToolsOffered,
+    Usage,
+)
 from agentgraph.run import RunResult
 from agentgraph.streaming.ending import unusual_ending
+from agentgraph.streaming.receipts import receipts_of
 
 __all__ = ["DONE", "ChatChunks", "chat_completion", "completion_id"]
 
@@ -35,8 +48,38 @@ def completion_id(run_id: str) -> str:
     return f"chatcmpl-{run_id.removeprefix('run-')}"
 
 
-def chat_completion(result: RunResult, *, model: str, created: int, uses_functions: bool = False) -> dict[str, Any]:
-    """Return the whole completion; with a `function_call` where the request `uses_functions`."""
+def chat_completion(
+    results: Sequence[RunResult],
+    *,
+    model: str,
+    created: int,
+    uses_functions: bool = False,
+    wants_receipts: bool = False,
+) -> dict[str, Any]:
+    """Return the whole completion, a choice for each result.
+
+    Args:
+        results: Of the runs that were asked the same.
+        model: As the client is to see it.
+        created: Seconds since 1970.
+        uses_functions: Whether the request has `functions`, and a call is told as `function_call`.
+        wants_receipts: Whether the first run's receipts are told, too.
+    """
+    first = results[0]
+    ours = {**unusual_ending(first), **(receipts_of(first) if wants_receipts else {})}
+    return {
+        "id": completion_id(first.run_id),
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [_whole_choice(i, result, uses_functions=uses_functions) for i, result in enumerate(results)],
+        "usage": _usage(sum((result.usage for result in results), Usage())),
+        "system_fingerprint": first.response_metadata.get("system_fingerprint"),
+        **({"agentgraph": ours} if ours else {}),
+    }
+
+
+def _whole_choice(index: int, result: RunResult, *, uses_functions: bool) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": result.text or None, "refusal": None}
     if result.tool_calls and uses_functions:
         message["function_call"] = _tool_call(result.tool_calls[0])["function"]
@@ -44,22 +87,11 @@ def chat_completion(result: RunResult, *, model: str, created: int, uses_functio
         message["tool_calls"] = [_tool_call(call) for call in result.tool_calls]
     elif message["content"] is None:
         message["content"] = ""
-    metadata = result.response_metadata
-    choice = {
-        "index": 0,
-        "message": message,
-        "logprobs": metadata.get("logprobs"),
-        "finish_reason": _finish_reason(result, uses_functions=uses_functions),
-    }
     return {
-        "id": completion_id(result.run_id),
-        "object": "chat.completion",
-        "created": created,
-        "model": model,
-        "choices": [choice],
-        "usage": _usage(result.usage),
-        "system_fingerprint": metadata.get("system_fingerprint"),
-        **_ours(result),
+        "index": index,
+        "message": message,
+        "logprobs": result.response_metadata.get("logprobs"),
+        "finish_reason": _finish_reason(result, uses_functions=uses_functions),
     }
 
 
@@ -72,10 +104,22 @@ class ChatChunks:
         created: Seconds since 1970.
         include_usage: Whether a last chunk tells the usage (`stream_options.include_usage`).
         uses_functions: Whether the request has `functions`, and a call is told as `function_call`.
+        wants_receipts: Whether the last chunk tells the run's receipts.
+        index: Which choice of the stream this run is.
+        is_alone: Whether the stream ends with this run; else whoever tells several runs sends `closing`.
     """
 
     def __init__(
-        self, run_id: str, *, model: str, created: int, include_usage: bool = False, uses_functions: bool = False
+        self,
+        run_id: str,
+        *,
+        model: str,
+        created: int,
+        include_usage: bool = False,
+        uses_functions: bool = False,
+        wants_receipts: bool = False,
+        index: int = 0,
+        is_alone: bool = True,
     ) -> None:
         head = {
             "id": completion_id(run_id),
@@ -87,6 +131,9 @@ class ChatChunks:
         self._head = b"data: " + orjson.dumps(head)[:-1] + b',"choices":['
         self._tail = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
         self._include_usage = include_usage
+        self._index = b'{"index":%d,"delta":' % index
+        self._is_alone = is_alone
+        self._receipts: list[RunEvent] | None = [] if wants_receipts else None
         self._uses_functions = uses_functions
         self._started = False
         self._text_sent = False
@@ -109,8 +156,17 @@ class ChatChunks:
                 return b""
             case RunFinished():
                 return self._end(event)
+            case MemoriesRecalled() | ToolsOffered() | ToolFinished() if self._receipts is not None:
+                self._receipts.append(event)
+                return b""
             case _:
                 return b""
+
+    def closing(self, usage: Usage) -> bytes:
+        """Return what ends the stream: the usage, where it is wanted, and OpenAI's last word."""
+        if not self._include_usage:
+            return DONE
+        return self._head + b'],"usage":' + orjson.dumps(_usage(usage)) + b"}\n\n" + DONE
 
     def _text(self, text: str) -> bytes:
         if self._answer_ended and self._text_sent:
@@ -155,12 +211,14 @@ class ChatChunks:
         last = self._choice(
             b"{}", orjson.dumps(_finish_reason(event, uses_functions=self._uses_functions)), first=not self._started
         )
-        if ours := _ours(event):
-            last = last.removesuffix(b"}\n\n") + b"," + orjson.dumps(ours, default=str)[1:] + b"\n\n"
+        ours = unusual_ending(event)
+        if self._receipts is not None:
+            ours |= receipts_of(RunResult.from_events([*self._receipts, event]))
+        if ours:
+            told = orjson.dumps({"agentgraph": ours}, default=str)
+            last = last.removesuffix(b"}\n\n") + b"," + told[1:] + b"\n\n"
         frames += last
-        if self._include_usage:
-            frames += self._head + b'],"usage":' + orjson.dumps(_usage(event.usage)) + b"}\n\n"
-        return frames + DONE
+        return frames + self.closing(event.usage) if self._is_alone else frames
 
     def _delta(self, delta: Mapping[str, Any]) -> bytes:
         first, self._started = not self._started, True
@@ -168,13 +226,7 @@ class ChatChunks:
 
     def _choice(self, delta: bytes, finish_reason: bytes, *, first: bool) -> bytes:
         frame = (
-            self._head
-            + b'{"index":0,"delta":'
-            + delta
-            + b',"logprobs":null,"finish_reason":'
-            + finish_reason
-            + b"}"
-            + self._tail
+            self._head + self._index + delta + b',"logprobs":null,"finish_reason":' + finish_reason + b"}" + self._tail
         )
         if not first:
             return frame
@@ -185,12 +237,6 @@ def _finish_reason(ending: RunResult | RunFinished, *, uses_functions: bool) -> 
     if ending.is_cancelled:
         return "length"
     return "function_call" if uses_functions and ending.finish_reason == "tool_calls" else ending.finish_reason
-
-
-def _ours(ending: RunResult | RunFinished) -> dict[str, Any]:
-    """Return what is added where OpenAI's schema does not tell how a run ended."""
-    unusual = unusual_ending(ending)
-    return {"agentgraph": unusual} if unusual else {}
 
 
 def _tool_call(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from agentgraph.server.run import listen
 from agentgraph.testing import HashEmbeddings, ScriptedChatModel
 
 _BOUND_S = 20
-_HOOKS = {"auth_hook", "usage_hook", "on_thinking", "manager_fn"}
+_HOOKS = {"auth_hook", "usage_hook", "on_thinking", "manager_fn", "extract_text"}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """OpenAI's chat-completions request, read strictly: every field is honoured or refused by name.
 
-Accepted without effect, because they ask for nothing an answer could lack: `store`, `n: 1`, `modalities: ["text"]`,
-`stream_options.include_obfuscation`, keys of `metadata` that are not ours, and on messages `annotations`, `audio: null`
-and `reasoning_content`, which clients send back as they got them.
+Accepted without effect, because they ask for nothing an answer could lack: `store` on a thread,
+`modalities: ["text"]`, `stream_options.include_obfuscation`, keys of `metadata` that are not ours, and on messages
+`annotations`, `audio: null` and `reasoning_content`, which clients send back as they got them.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
@@ -10,16 +10,19 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, cast
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 from starlette.datastructures import Headers
 
 from agentgraph.errors import InvalidInputError
 from agentgraph.plain import checked
-from agentgraph.run import OnBusy, OnDisconnect, RunRequest
+from agentgraph.run import RunRequest
+from agentgraph.server.openai.extras import EXTRA_HINTS, Extras
+from agentgraph.server.openai.parts import PART_FIELDS, Part, blocks
+from agentgraph.server.openai.wire import Wire, field_names, read
 from agentgraph.threads.function_calls import WITHOUT_ID
 from agentgraph.tool_formats import openai_tools
 
@@ -28,13 +31,11 @@ __all__ = ["ChatCompletionRequest", "read_chat_completion_request"]
 _HINTS: Final = {
     "audio": "answers are text only",
     "prediction": "predicted outputs are not supported",
+    "moderation": "nothing is moderated here; give the agent a tool, or its model's server the task",
+    "prompt_cache_options": "caching is the model's server's; send 'prompt_cache_key'",
+    "prompt_cache_retention": "caching is the model's server's; send 'prompt_cache_key'",
     "web_search_options": "web search is not built in; give the agent a tool",
-    "thread_id": "send it as the header 'x-thread-id' or within 'metadata'",
-    "user_id": "send it as the header 'x-user-id' or within 'metadata'",
-    "timezone": "send it as the header 'x-timezone' or within 'metadata'",
-    "on_busy": "send it as the header 'x-on-busy' or within 'metadata'",
-    "on_disconnect": "send it as the header 'x-on-disconnect' or within 'metadata'",
-    "idempotency_key": "send it as the header 'Idempotency-Key'",
+    **EXTRA_HINTS,
 }
 # Handed to the model as they are, where set.
 _PARAMETERS: Final = (
@@ -57,89 +58,17 @@ _PARAMETERS: Final = (
     "prompt_cache_key",
     "safety_identifier",
 )
-_OUR_METADATA: Final = {
-    "thread_id": "x-thread-id",
-    "user_id": "x-user-id",
-    "timezone": "x-timezone",
-    "include_memories": "x-include-memories",
-    "on_busy": "x-on-busy",
-    "on_disconnect": "x-on-disconnect",
-}
-_FETCHABLE: Final = ("http://", "https://", "data:")
+_MOST_CHOICES: Final = 8
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class TextPart(_Wire):
-    """Text."""
-
-    type: Literal["text"]
-    text: str
-
-
-class RefusalPart(_Wire):
-    """What an assistant refused, sent back."""
-
-    type: Literal["refusal"]
-    refusal: str
-
-
-class ImageUrl(_Wire):
-    """Where an image is: `https:`, `http:` or `data:`."""
-
-    url: str
-    detail: Literal["auto", "low", "high"] | None = None
-
-
-class ImagePart(_Wire):
-    """An image."""
-
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-class InputAudio(_Wire):
-    """Base64 of a recording."""
-
-    data: str
-    format: Literal["wav", "mp3"]
-
-
-class AudioPart(_Wire):
-    """A recording."""
-
-    type: Literal["input_audio"]
-    input_audio: InputAudio
-
-
-class File(_Wire):
-    """A file's data URL, or the id it has at the vendor."""
-
-    file_data: str | None = None
-    file_id: str | None = None
-    filename: str | None = None
-
-
-class FilePart(_Wire):
-    """A file."""
-
-    type: Literal["file"]
-    file: File
-
-
-Part = Annotated[TextPart | RefusalPart | ImagePart | AudioPart | FilePart, Field(discriminator="type")]
-
-
-class CalledFunction(_Wire):
+class CalledFunction(Wire):
     """A function's name and its arguments, which are JSON within a string."""
 
     name: str
     arguments: str
 
 
-class ToolCall(_Wire):
+class ToolCall(Wire):
     """A call an assistant made."""
 
     id: str = Field(min_length=1)
@@ -148,7 +77,7 @@ class ToolCall(_Wire):
     index: int | None = None
 
 
-class ChatMessage(_Wire):
+class ChatMessage(Wire):
     """One message, of any role."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -163,26 +92,26 @@ class ChatMessage(_Wire):
     reasoning_content: str | None = None
 
 
-class ChosenFunction(_Wire):
+class ChosenFunction(Wire):
     """A function's name."""
 
     name: str
 
 
-class ToolChoice(_Wire):
+class ToolChoice(Wire):
     """The one tool to call."""
 
     type: Literal["function"]
     function: ChosenFunction
 
 
-class TextFormat(_Wire):
+class TextFormat(Wire):
     """Text, or JSON without a schema."""
 
     type: Literal["text", "json_object"]
 
 
-class JsonSchema(_Wire):
+class JsonSchema(Wire):
     """What the JSON is to look like."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
@@ -193,21 +122,21 @@ class JsonSchema(_Wire):
     strict: bool | None = None
 
 
-class JsonSchemaFormat(_Wire):
+class JsonSchemaFormat(Wire):
     """JSON that fits a schema."""
 
     type: Literal["json_schema"]
     json_schema: JsonSchema
 
 
-class StreamOptions(_Wire):
+class StreamOptions(Wire):
     """What else a stream tells. `include_obfuscation` has no effect: chunks are not padded."""
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
 
 
-class ChatCompletionRequest(_Wire):
+class ChatCompletionRequest(Wire):
     """The request's body."""
 
     messages: list[ChatMessage] = Field(description="At least one; none where `resume` is given.")
@@ -240,12 +169,14 @@ class ChatCompletionRequest(_Wire):
     logit_bias: dict[str, float] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    n: int | None = None
+    n: int | None = Field(
+        default=None, ge=1, le=_MOST_CHOICES, description="More than 1 without a thread only: so many runs at once."
+    )
     user: str | None = None
     metadata: dict[str, str] | None = Field(
         default=None,
-        description="`thread_id`, `user_id`, `timezone`, `include_memories`, `on_busy` and `on_disconnect` are read; "
-        "headers win.",
+        description="`thread_id`, `user_id`, `timezone`, `include_memories`, `on_busy`, `on_disconnect` and `receipts` "
+        "are read; headers win. Other keys are the client's own tags and change nothing.",
     )
     resume: Any = Field(
         default=None,
@@ -256,13 +187,18 @@ class ChatCompletionRequest(_Wire):
     service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
-    store: bool | None = None
+    store: bool | None = Field(default=None, description="`true` on a thread only, which keeps the answer.")
     modalities: list[Literal["text"]] | None = None
 
     @property
     def include_usage(self) -> bool:
         """Whether a stream ends with a usage chunk."""
         return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def choices(self) -> int:
+        """How many answers are wanted."""
+        return self.n or 1
 
     @property
     def uses_functions(self) -> bool:
@@ -280,25 +216,14 @@ class ChatCompletionRequest(_Wire):
         Raises:
             InvalidInputError: A value that cannot be honoured, or two that do not fit.
         """
-        self._refuse_what_cannot_be_honoured()
+        extras = self.extras(headers)
+        options = extras.options(tenant)
+        self._refuse_what_cannot_be_honoured(is_kept=":" in tenant or extras.thread is not None)
         tools = [*openai_tools(self.tools or ()), *openai_tools(self.functions or (), param="functions")]
-        ours = {name: headers.get(header) or (self.metadata or {}).get(name) for name, header in _OUR_METADATA.items()}
-        if ":" in tenant and ours["thread_id"] is not None:
-            raise InvalidInputError(
-                "the URL names a session and the request a thread; a run is on one of them", param="thread_id"
-            )
         return RunRequest.of(
             _messages(self.messages),
-            tenant=tenant,
-            user=ours["user_id"],
-            thread=ours["thread_id"],
-            timezone=ours["timezone"],
-            on_busy=cast("OnBusy | None", ours["on_busy"] or None),  # checked there
-            on_disconnect=cast("OnDisconnect | None", ours["on_disconnect"] or None),
-            idempotency_key=headers.get("idempotency-key"),
-            is_retry=_is_retry(headers),
+            **options,
             resume=None if self.resume is None else checked(self.resume, param="resume"),
-            include_memories=_truth("include_memories", ours["include_memories"], default=True),
             model=None if not self.model or self.model in default_models else self.model,
             tools=tools,
             tool_choice=self._checked_choice([tool["function"]["name"] for tool in tools]),
@@ -306,13 +231,21 @@ class ChatCompletionRequest(_Wire):
             stream=bool(self.stream),
         )
 
-    def _refuse_what_cannot_be_honoured(self) -> None:
+    def extras(self, headers: Headers) -> Extras:
+        """Return what is asked for beside OpenAI's fields."""
+        return Extras.of(headers, self.metadata)
+
+    def _refuse_what_cannot_be_honoured(self, *, is_kept: bool) -> None:
         if not self.messages and self.resume is None:
             raise InvalidInputError("messages holds nothing to answer: add a user message", param="messages")
         if self.messages and self.resume is not None:
             raise InvalidInputError("resume goes without messages: leave 'messages' empty", param="resume")
-        if self.n not in {None, 1}:
-            raise InvalidInputError(f"n is {self.n}; a run gives one answer, so only 1 is possible", param="n")
+        if self.choices > 1 and is_kept:
+            raise InvalidInputError(f"n is {self.n}; a thread goes on with one answer, so n must be 1", param="n")
+        if self.store and not is_kept:
+            raise InvalidInputError(
+                "store: one-off completions are not kept; name a thread (x-thread-id), which keeps them", param="store"
+            )
         if self.stream_options is not None and not self.stream:
             raise InvalidInputError("stream_options is for streams: set 'stream' too", param="stream_options")
         if self.logprobs and self.stream:
@@ -346,7 +279,7 @@ class ChatCompletionRequest(_Wire):
         for name in _PARAMETERS:
             value = getattr(self, name)
             if value is not None:
-                given[name] = value.model_dump(exclude_none=True, by_alias=True) if isinstance(value, _Wire) else value
+                given[name] = value.model_dump(exclude_none=True, by_alias=True) if isinstance(value, Wire) else value
         if self.stop is not None:
             given["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
         if self.uses_functions:
@@ -360,71 +293,12 @@ def read_chat_completion_request(body: bytes) -> ChatCompletionRequest:
     Raises:
         InvalidInputError: It is not JSON or not such a request; names the field at fault and never quotes the input.
     """
-    try:
-        return ChatCompletionRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise _readable(error) from None
+    return read(body, ChatCompletionRequest, fields=_FIELDS, hints=_HINTS)
 
 
-def _readable(error: ValidationError) -> InvalidInputError:
-    # Where a value may be of several kinds, the fault that lies deepest is of the kind that was meant.
-    fault = max(error.errors(include_url=False, include_input=False), key=lambda each: len(each["loc"]))
-    if fault["type"] == "json_invalid":
-        reason = fault["msg"].removeprefix("Invalid JSON: ")
-        return InvalidInputError(f"the body is not valid JSON: {reason}", code="invalid_json")
-    if not fault["loc"]:
-        return InvalidInputError("the body must be a JSON object")
-    param = _path(fault["loc"], keep_last=fault["type"] in {"extra_forbidden", "missing"})
-    if fault["type"] == "extra_forbidden":
-        hint = _HINTS.get(str(fault["loc"][-1]), "leave it out")
-        return InvalidInputError(f"unknown or unsupported field {param!r}: {hint}", param=param, code="unknown_field")
-    return InvalidInputError(f"{param}: {fault['msg']}", param=param, code="invalid_value")
-
-
-def _path(location: Sequence[int | str], *, keep_last: bool) -> str:
-    """Spell a location as a person would, without the names of the alternatives pydantic tried."""
-    path = ""
-    for i, step in enumerate(location):
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif not path:
-            path = step
-        elif (keep_last and i == len(location) - 1) or not _is_alternative(location, i):
-            path += f".{step}"
-    return path
-
-
-def _is_alternative(location: Sequence[int | str], i: int) -> bool:
-    step = str(location[i])
-    if step not in _FIELDS:
-        return True
-    before = location[i - 1]
-    # A part's `type` follows its index or the union it was found in.
-    return (isinstance(before, int) and len(location) > 2 and "content" in location[:i]) or before == "response_format"
-
-
-_FIELDS: Final = frozenset(
-    name
-    for wire in (
-        TextPart,
-        RefusalPart,
-        ImagePart,
-        ImageUrl,
-        AudioPart,
-        InputAudio,
-        FilePart,
-        File,
-        ToolCall,
-        CalledFunction,
-        ChatMessage,
-        ToolChoice,
-        TextFormat,
-        JsonSchemaFormat,
-        JsonSchema,
-        StreamOptions,
-    )
-    for name in wire.model_fields
-) | {"schema"}
+_FIELDS: Final = PART_FIELDS | field_names(
+    ToolCall, CalledFunction, ChatMessage, ToolChoice, TextFormat, JsonSchemaFormat, JsonSchema, StreamOptions
+)
 
 
 def _messages(sent: Sequence[ChatMessage]) -> list[BaseMessage]:
@@ -460,19 +334,7 @@ def _messages(sent: Sequence[ChatMessage]) -> list[BaseMessage]:
 
 
 def _content(message: ChatMessage, where: str) -> str | list[str | dict[str, Any]] | None:
-    if not isinstance(message.content, list):
-        return message.content
-    parts: list[str | dict[str, Any]] = []
-    for i, part in enumerate(message.content):
-        # A model's integration may fetch what it is given: never from this machine's own files.
-        if isinstance(part, ImagePart) and not part.image_url.url.lower().startswith(_FETCHABLE):
-            at = f"{where}.content[{i}].image_url.url"
-            raise InvalidInputError(f"{at} must be an http:, https: or data: URL", param=at)
-        if isinstance(part, RefusalPart):
-            parts.append({"type": "text", "text": part.refusal})
-        else:
-            parts.append(part.model_dump(exclude_none=True))
-    return parts
+    return blocks(message.content, where) if isinstance(message.content, list) else message.content
 
 
 def _required(content: str | list[str | dict[str, Any]] | None, where: str) -> str | list[str | dict[str, Any]]:
@@ -496,18 +358,3 @@ def _assistant(content: str | list[str | dict[str, Any]], calls: Sequence[ToolCa
         else:
             bad.append({**given, "error": "the arguments are not a JSON object"})
     return AIMessage(content, tool_calls=good, invalid_tool_calls=bad)
-
-
-def _is_retry(headers: Headers) -> bool:
-    """Say whether the client sends this again: the official ones count, and name the request in no other way."""
-    count = headers.get("x-stainless-retry-count", "")
-    return count.isdecimal() and int(count[:9]) > 0
-
-
-def _truth(name: str, value: str | None, *, default: bool) -> bool:
-    if value is None:
-        return default
-    known: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
-    if (truth := known.get(value.lower())) is None:
-        raise InvalidInputError(f"{name} is {value!r}; it must be true or false", param=name)
-    return truth
