@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -21,7 +22,7 @@ from agentgraph.server.openai.request import ChatCompletionRequest, read_chat_co
 from agentgraph.server.schemas import chat_completion_docs
 from agentgraph.streaming.openai import ChatChunks, chat_completion
 
-__all__ = ["add_chat_routes"]
+__all__ = ["add_chat_routes", "completed"]
 
 Told = AsyncGenerator[tuple[int, RunEvent], None]
 
@@ -44,19 +45,35 @@ def add_chat_routes(router: APIRouter, api: OpenAIApi) -> None:
         return await complete(request, None)
 
     async def complete(request: Request, tenant: str | None) -> Response:
-        asked = await api.body(request, read_chat_completion_request)
-        wanted = asked.run_request(
-            tenant=await tenant_of(request, tenant), headers=request.headers, default_models=api.default_names
-        )
-        answer = _Answer(asked, wanted.model or api.app.default_model, asked.extras(request.headers).wants_receipts)
-        told = await api.events(request, wanted, count=asked.choices)
-        if not asked.stream:
-            results = await _results(told, asked.choices)
-            return json_response(answer.whole(results), x_run_id=results[0].run_id)
-        request_id = request_id_of(request.scope)
-        stream = await EventStream.begun(answer.frames(told), told=lambda error: _error_frame(error, request_id))
-        stream.headers["x-run-id"] = answer.run_id
-        return stream
+        return await completed(api, request, await api.body(request, read_chat_completion_request), tenant=tenant)
+
+
+async def completed(
+    api: OpenAIApi, request: Request, asked: ChatCompletionRequest, *, tenant: str | None, user: str | None = None
+) -> Response:
+    """Answer a request that has been read, in pieces where it asks for a stream.
+
+    Args:
+        api: Carries the runs.
+        request: Its headers and whose it is.
+        asked: What it asks.
+        tenant: As the URL has it; `None` for the key's own.
+        user: A person it is for, where its headers name none.
+    """
+    wanted = asked.run_request(
+        tenant=await tenant_of(request, tenant), headers=request.headers, default_models=api.default_names
+    )
+    if user is not None and wanted.scope.user is None:
+        wanted = replace(wanted, scope=replace(wanted.scope, user=user))
+    answer = _Answer(asked, wanted.model or api.app.default_model, asked.extras(request.headers).wants_receipts)
+    told = await api.events(request, wanted, count=asked.choices)
+    if not asked.stream:
+        results = await _results(told, asked.choices)
+        return json_response(answer.whole(results), x_run_id=results[0].run_id)
+    request_id = request_id_of(request.scope)
+    stream = await EventStream.begun(answer.frames(told), told=lambda error: _error_frame(error, request_id))
+    stream.headers["x-run-id"] = answer.run_id
+    return stream
 
 
 class _Answer:
