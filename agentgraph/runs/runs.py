@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentgraph._sync import on_its_loop
-from agentgraph.errors import NotFoundError
+from agentgraph.errors import InvalidInputError, NotFoundError
 from agentgraph.run import RunResult
 from agentgraph.runs.runner import Runner
 from agentgraph.scope import Scope
-from agentgraph.stores.threads.runs import Row, Status
+from agentgraph.stores.threads.runs import Row, Status, delete_one
 
 __all__ = ["RunInfo", "Runs"]
 
@@ -104,6 +104,19 @@ class Runs:
         """
         Scope.parse(tenant)
         await self._runner().cancel(tenant.partition(":")[0], run_id)
+
+    @on_its_loop
+    async def delete(self, run_id: str, *, tenant: str) -> None:
+        """Drop the note of a run that has ended; what was said stays in its thread.
+
+        Raises:
+            NotFoundError: The tenant has no such run.
+            InvalidInputError: It has not ended.
+        """
+        row = self._row(tenant, run_id)
+        if row.is_open or row.status == "waiting":
+            raise InvalidInputError(f"the run {run_id!r} has not ended; cancel it first", param="run_id")
+        await self._runner().database.write(Scope.parse(tenant).tenant, lambda saver: delete_one(saver.conn, run_id))
 
     def _row(self, tenant: str, run_id: str) -> Row:
         scope = Scope.parse(tenant)

@@ -29,6 +29,7 @@ __all__ = [
     "by_digest",
     "by_key",
     "delete",
+    "delete_one",
     "end",
     "ended_with",
     "forget_results",
@@ -339,6 +340,13 @@ def forget_results(connection: Connection, thread_id: str, *, ended_before: str,
         "DELETE FROM runs WHERE thread_id = ? AND status NOT IN ('queued', 'running', 'waiting')"
         " AND position <= (SELECT MAX(position) FROM runs WHERE thread_id = ?) - ?",
         (thread_id, thread_id, keep),
+    )
+
+
+def delete_one(connection: Connection, run_id: str) -> None:
+    """Drop one run that is final."""
+    connection.execute(
+        "DELETE FROM runs WHERE run_id = ? AND status NOT IN ('queued', 'running', 'waiting')", (run_id,)
     )
 
 
