@@ -13,6 +13,7 @@
     │   └── UnsupportedMediaError
     ├── ThreadBusyError           a run is under way on the thread, and the caller would not wait (retryable)
     ├── RunCancelledError         the run was undone, or ended before it began
+    ├── ShuttingDownError         the process is ending; another one, or its next start, goes on (retryable)
     ├── StoreError
     │   ├── StoreUnavailableError (retryable)
     │   └── LeaseLostError        another process has the thread by now; what was written late was refused
@@ -52,6 +53,7 @@ __all__ = [
     "RunCancelledError",
     "SandboxError",
     "SandboxUnavailable",
+    "ShuttingDownError",
     "StoreError",
     "StoreUnavailableError",
     "ThreadBusyError",
@@ -195,6 +197,16 @@ class RunCancelledError(AgentGraphError):
     """The run was cancelled and nothing of it is kept, or its thread was deleted under it."""
 
     code = "run_cancelled"
+
+
+class ShuttingDownError(AgentGraphError):
+    """The process is ending. What was accepted on a thread is carried on elsewhere: the same request joins it."""
+
+    code = "shutting_down"
+    is_retryable = True
+
+    def __init__(self, message: str = "the server is ending; send the same request again") -> None:
+        super().__init__(message)
 
 
 class StoreError(AgentGraphError):

@@ -403,6 +403,14 @@ class Settings(BaseSettings):
     file_memory_mb: Annotated[float, Field(ge=64)] = Field(
         default=512.0, description="Megabytes of memory that the process reading a PDF may use."
     )
+    shutdown_delay_s: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="Seconds after SIGTERM that requests are still answered while `/health/ready` says 503."
+    )
+    shutdown_grace_s: Annotated[float, Field(ge=0)] = Field(
+        default=20.0,
+        description="Seconds answers under way then have. Runs on threads that take longer are carried on by another "
+        "process, or at the next start.",
+    )
     debug: bool = Field(default=False, description="Log more. Prompts stay out of logs even so.")
 
     @field_validator("timezone")

@@ -109,6 +109,9 @@ class RunHandle:
             self._interrupt()
         try:
             await self._over
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
         finally:
             self._work = None
         return work.done() and not work.cancelled()

@@ -23,6 +23,7 @@ from agentgraph.errors import (
     LeaseLostError,
     NotFoundError,
     RunCancelledError,
+    ShuttingDownError,
     StoreError,
     ThreadBusyError,
 )
@@ -204,6 +205,16 @@ class Runner:
         await self.under_way.finished()
         if self.worker is not None:
             await self.worker.settled()
+
+    async def let_go(self, timeout_s: float) -> None:
+        """Wait for what is under way, then stop carrying it: nothing is noted, as if this process had died."""
+        if not await self.under_way.finished(timeout_s=timeout_s):
+            return
+        for handle in tuple(self._handles.values()):
+            if handle.ending is None:
+                logger.warning("run %s did not end in time and is left to be carried on", handle.run_id)
+                handle.tell(RunFailed(run_id=handle.run_id, error=ShuttingDownError()))
+        await self.under_way.cancelled()
 
     # Runs on a thread
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["UnderWay"]
+
+_SOON_S: Final = 1.0
 
 
 class UnderWay:
@@ -24,10 +27,23 @@ class UnderWay:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def finished(self) -> None:
-        """Wait until nothing spawned is under way."""
+    async def finished(self, *, timeout_s: float | None = None) -> int:
+        """Wait until nothing spawned is under way; return how much still is when the time is up."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            await asyncio.wait(set(self._tasks), timeout=left)
+            if left == 0.0:
+                break
+        return len(self._tasks)
+
+    async def cancelled(self) -> None:
+        """Cancel what is under way, and wait for it a moment: what blocks its thread is left behind."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=_SOON_S)
+        self._tasks.clear()
 
     @contextmanager
     def counted(self, tenant: str) -> Iterator[None]:

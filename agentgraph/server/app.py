@@ -63,7 +63,8 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
             503 until it is.
     """
     agent = app or AgentGraph(settings)
-    readiness, guard = Readiness(), Guard(agent)
+    guard = Guard(agent)
+    readiness = Readiness(guard.shutdown)
     endpoint = _mcp_endpoint(agent)
 
     @asynccontextmanager
@@ -71,11 +72,12 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
         async with AsyncExitStack() as resources:
             if not agent.is_open:
                 try:
-                    await resources.enter_async_context(agent)
+                    await agent.__aenter__()  # closed below, within bounds
                 except OSError as error:
                     # `/health` says so until the storage can be written; the first request after that opens the agent.
                     logger.error("the storage cannot be opened: %s", error)  # noqa: TRY400
-                    resources.push_async_callback(agent.aclose)
+                resources.push_async_callback(_close, agent, guard)
+                server.state.let_go = agent.let_go
             resources.push_async_callback(guard.aclose)
             warming = asyncio.create_task(_warm_up(agent, readiness)) if warm_up else None
             if endpoint is not None:
@@ -84,6 +86,7 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
             try:
                 yield
             finally:
+                guard.shutdown.begin()
                 readiness.is_open = False
                 if warming is not None:
                     warming.cancel()
@@ -96,6 +99,7 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
         description="Any chat model as a multi-tenant agent with memory.",
         lifespan=lifespan,
     )
+    server.state.shutdown, server.state.let_go = guard.shutdown, _leave_alone
     # The last one added is the outermost.
     server.add_middleware(Gate, guard=guard, limit_bytes=int(agent.settings.max_body_mb * 1_000_000))
     if agent.settings.cors_origins:
@@ -121,6 +125,15 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
         return Response(orjson.dumps(told), media_type="application/json", headers={"Vary": "Accept"})
 
     return server
+
+
+async def _leave_alone() -> None:
+    """Leave the runs of an agent alone that was open before, and stays so."""
+
+
+async def _close(agent: AgentGraph, guard: Guard) -> None:
+    await agent.let_go(timeout_s=guard.shutdown.remaining_s)
+    await agent.aclose()
 
 
 def _cors(origins: Sequence[str]) -> dict[str, Any]:

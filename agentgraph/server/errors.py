@@ -71,6 +71,7 @@ _OURS: Final[tuple[tuple[type[errors.AgentGraphError], int, str, str | None], ..
     (errors.ConfigurationError, 503, _SERVER, None),
     (errors.ThreadBusyError, 409, "conflict_error", None),
     (errors.RunCancelledError, 409, "conflict_error", None),
+    (errors.ShuttingDownError, 503, _SERVER, None),
     (errors.StoreUnavailableError, 503, _SERVER, "the store cannot be reached just now; try again"),
     (errors.StoreError, 500, _SERVER, "the store failed"),
     (errors.ToolError, 500, _SERVER, "a tool could not be run"),

@@ -23,11 +23,13 @@ from agentgraph.server.auth import IN_SCOPE, LOCAL, Caller
 from agentgraph.server.hooks import HookCalls
 from agentgraph.server.keys import Keys
 from agentgraph.server.proxies import address_of, is_forwarded
+from agentgraph.server.shutdown import Shutdown
 
 __all__ = ["Guard"]
 
 _EVERYTHING: Final[frozenset[Right]] = frozenset({"admin", "tenant", "user"})
 _ENTERED: Final = "agentgraph.entered"
+_SOON_S: Final = 1.0
 
 
 class Guard:
@@ -40,6 +42,7 @@ class Guard:
     def __init__(self, app: AgentGraph) -> None:
         self.app = app
         self.hooks = HookCalls(app.hooks, timeout_s=app.settings.hook_timeout_s)
+        self.shutdown = Shutdown(delay_s=app.settings.shutdown_delay_s, grace_s=app.settings.shutdown_grace_s)
         self._keys: Keys | None = None
         self._admission: Admission | None = None
         self._opening = asyncio.Lock()
@@ -106,7 +109,12 @@ class Guard:
         return await self.app.threads.is_closed_to(scope.user, tenant=tenant, thread=scope.thread)
 
     async def hold(self, held: AsyncExitStack, caller: Caller, asked: RunRequest, *, estimate: Usage) -> Settle:
-        """Wait until a run may begin; see `Admission.hold`."""
+        """Wait until a run may begin; see `Admission.hold`.
+
+        Raises:
+            ShuttingDownError: None may any more.
+        """
+        self.shutdown.refuse_if_begun()
         return await (await self.admission()).hold(held, caller, asked, estimate=estimate)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -117,9 +125,13 @@ class Guard:
         return task
 
     async def aclose(self) -> None:
-        """Wait for the runs under way, and write down what is only remembered."""
+        """Wait for the runs under way, but no longer than the server may, and write down what is only remembered."""
         if self._tasks:
-            await asyncio.wait(set(self._tasks))
+            _, unfinished = await asyncio.wait(set(self._tasks), timeout=self.shutdown.remaining_s)
+            for task in unfinished:
+                task.cancel()
+            if unfinished:
+                await asyncio.wait(unfinished, timeout=_SOON_S)
         await self.hooks.aclose()
         if self._admission is not None:
             await self._admission.aclose()

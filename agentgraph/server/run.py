@@ -8,7 +8,6 @@ import ipaddress
 import socket
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 import uvicorn
@@ -21,13 +20,13 @@ from agentgraph.errors import ConfigurationError
 from agentgraph.server.app import PLACES, create_app
 from agentgraph.server.keys import Keys
 from agentgraph.server.protocol import PatientProtocol
+from agentgraph.server.shutdown import GracefulServer
 from agentgraph.settings import Settings
 from agentgraph.stores.database.database import Database
 
 __all__ = ["listen", "serve"]
 
 _BACKLOG: Final = 2048
-_GRACE_S: Final = 30
 _MAX_FRAME_BYTES: Final = 1_000_000
 
 
@@ -38,7 +37,7 @@ def serve(
     insecure: bool = False,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until interrupted; runs under way are finished first.
+    """Serve until SIGTERM or an interrupt; `server/shutdown.py` says how it ends.
 
     Args:
         settings: Where to listen, and everything else; those of `app` where not given.
@@ -60,20 +59,24 @@ def serve(
     with listen(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        application = create_app(agent, warm_up=True)
         config = uvicorn.Config(
-            create_app(agent, warm_up=True),
+            application,
             log_level="debug" if settings.debug else "warning",
             access_log=settings.debug,
             server_header=False,
             proxy_headers=False,  # nobody in front is trusted unless told so: `trusted_proxies`
             http=PatientProtocol,
             ws_max_size=_MAX_FRAME_BYTES,
-            timeout_graceful_shutdown=_GRACE_S,
         )
         _let_the_collector_rest()
-        server = _Server(config, ready=lambda: (on_ready or _announce)(address))
-        with suppress(KeyboardInterrupt):  # how people end a server
-            server.run(sockets=[listener])
+        server = GracefulServer(
+            config,
+            shutdown=application.state.shutdown,
+            let_go=lambda: application.state.let_go(),
+            ready=lambda: (on_ready or _announce)(address),
+        )
+        server.run(sockets=[listener])
     if not server.started:
         raise ConfigurationError("the server could not start; its log says why", code="not_started")
 
@@ -130,18 +133,6 @@ def listen(host: str, port: int) -> socket.socket:
             reason, code = f"cannot listen on {host}:{port}: {error.strerror}", "cannot_listen"
         raise ConfigurationError(reason, code=code) from error
     return listener
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say so once requests are answered."""
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
 
 
 def _let_the_collector_rest() -> None:

@@ -1,0 +1,151 @@
+"""How a server ends: unready first, drained within a bound, runs handed on; real processes and real signals."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core.messages import BaseMessage
+
+from agentgraph import AgentGraph, Settings
+from agentgraph.testing import ScriptedChatModel
+from tests.server.conftest import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGTERM")]
+
+SERVER = """
+import asyncio, json, sys
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from agentgraph import AgentGraph, Settings
+from agentgraph.server.run import serve
+from agentgraph.testing import ScriptedChatModel
+
+pause, options = float(sys.argv[1]), json.loads(sys.argv[2])
+
+class Slow(ScriptedChatModel):
+    async def _astream(self, messages, stop=None, run_manager=None, **kwargs):
+        for word in ["one ", "two ", "three"]:
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
+            await asyncio.sleep(pause)
+
+    async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+        await asyncio.sleep(3 * pause)
+        return self._generate(messages, stop, **kwargs)
+
+model = Slow(script=lambda *_: "one two three")
+app = AgentGraph(Settings.load(port=0, enable_memory=False, **options), chat_model=model)
+serve(app=app, on_ready=lambda url: print(url, flush=True))
+"""
+
+
+@contextmanager
+def server(storage: Path, *, pause_s: float, **options: Any) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server in a process of its own, whose model answers three words with a pause after each."""
+    given = json.dumps({"storage_dir": str(storage), "shutdown_delay_s": 0, **options})
+    command = [sys.executable, "-c", SERVER, str(pause_s), given]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().decode().strip(), process
+        finally:
+            process.kill()
+
+
+def asking(url: str, **headers: str) -> Any:
+    body = {"messages": [{"role": "user", "content": "Count"}], "stream": True}
+    return httpx.stream("POST", f"{url}/v1/acme/chat/completions", json=body, headers=headers, timeout=30)
+
+
+def said(lines: list[str]) -> str:
+    chunks = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c.get("choices"))
+
+
+async def history(storage: Path) -> list[BaseMessage]:
+    settings = Settings.load(storage_dir=storage, enable_memory=False)
+    async with AgentGraph(settings, chat_model=ScriptedChatModel(script=[])) as app:
+        return await app.history(tenant="acme", thread="t1")
+
+
+def is_ready(url: str) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
+    return False
+
+
+def test_streams_end_well_and_then_the_process(tmp_path: Path) -> None:
+    with server(tmp_path, pause_s=0.4) as (url, process), asking(url) as answer:
+        lines = answer.iter_lines()
+        told = [next(lines)]
+        process.send_signal(signal.SIGTERM)
+        told += lines
+        assert said(told) == "one two three"
+        assert told[-2:] == ["data: [DONE]", ""]
+        _, complaints = process.communicate(timeout=20)
+    assert (process.returncode, complaints) == (0, b"")
+
+
+def test_readiness_turns_first_and_requests_are_still_answered(tmp_path: Path) -> None:
+    with server(tmp_path, pause_s=0, shutdown_delay_s=3) as (url, process):
+        eventually(lambda: is_ready(url))
+        process.send_signal(signal.SIGTERM)
+        eventually(lambda: httpx.get(f"{url}/health/ready").status_code == 503)
+        assert httpx.get(f"{url}/health/ready").json()["faults"] == ["the server is ending"]
+        assert httpx.get(f"{url}/health/live").status_code == 200
+        with asking(url) as answer:
+            assert said(list(answer.iter_lines())) == "one two three"
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_an_interrupt_from_the_keyboard_does_not_wait_for_load_balancers(tmp_path: Path) -> None:
+    with server(tmp_path, pause_s=0, shutdown_delay_s=60) as (url, process):
+        eventually(lambda: is_ready(url))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_runs_that_take_too_long_are_carried_on_by_another_process(tmp_path: Path) -> None:
+    key = {"x-thread-id": "t1", "idempotency-key": "mine"}
+    with server(tmp_path, pause_s=30, shutdown_grace_s=0.5) as (url, process), asking(url, **key) as answer:
+        lines = answer.iter_lines()
+        told = [next(lines)]
+        process.send_signal(signal.SIGTERM)
+        told += lines
+        error = json.loads([line for line in told if line.startswith("data: {")][-1][6:])["error"]
+        assert error["code"] == "shutting_down"
+        assert "data: [DONE]" not in told
+        started = time.monotonic()
+        process.communicate(timeout=20)
+        assert time.monotonic() - started < 10
+        assert process.returncode == 0
+    with server(tmp_path, pause_s=0) as (url, process), asking(url, **key) as answer:
+        assert said(list(answer.iter_lines())) == "one two three"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    messages = asyncio.run(history(tmp_path))
+    assert [str(message.text) for message in messages] == ["Count", "one two three"]
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    with server(tmp_path, pause_s=30) as (url, process), asking(url) as answer:
+        next(answer.iter_lines())
+        process.send_signal(signal.SIGTERM)
+        eventually(lambda: not is_ready(url))
+        process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        _, complaints = process.communicate(timeout=20)
+        assert time.monotonic() - started < 5
+    assert process.returncode == 128 + signal.SIGTERM
+    assert b"ending at once" in complaints
