@@ -9,7 +9,7 @@ from aiohttp import web
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 
-from agentgraph.models.openai import DirectChatOpenAI
+from agentgraph.models.openai import DirectChatOpenAI, PlainCompletions
 
 pytestmark = pytest.mark.integration
 
@@ -69,3 +69,27 @@ async def test_the_body_is_what_langchain_sends(provider: tuple[str, list[Any]],
             pass
     assert bodies[:2] == bodies[2:]
     assert len(bodies[0]["messages"]) == len(MESSAGES)
+
+
+async def test_answers_are_read_as_the_sdk_reads_them(provider: tuple[str, list[Any]]) -> None:
+    url, _ = provider
+    ours, plain = (
+        each(model="m", base_url=url, api_key="k", stream_usage=True) for each in (DirectChatOpenAI, ChatOpenAI)
+    )
+    assert isinstance(ours.async_client, PlainCompletions)
+    assert _told(await ours.ainvoke(MESSAGES)) == _told(await plain.ainvoke(MESSAGES))
+    streamed = [[_told(piece) async for piece in model.astream(MESSAGES)] for model in (ours, plain)]
+    assert streamed[0] == streamed[1]
+
+
+async def test_headers_a_query_and_a_timeout_are_no_part_of_the_body(provider: tuple[str, list[Any]]) -> None:
+    url, bodies = provider
+    model = DirectChatOpenAI(model="m", base_url=url, api_key="k")
+    await model.ainvoke("Hi", extra_headers={"x-a": "b"}, extra_query={"c": "d"}, timeout=5)
+    assert set(bodies[-1]) <= {"model", "messages", "stream"}
+
+
+def _told(message: Any) -> dict[str, Any]:
+    told = {**message.model_dump(), "id": None}
+    told["additional_kwargs"].pop("refusal", None)  # `None`, where the vendor sent nothing
+    return told
