@@ -22,6 +22,7 @@ from agentgraph.app import AgentGraph
 from agentgraph.errors import AgentGraphError, InvalidInputError
 from agentgraph.scope import Scope
 from agentgraph.server.agents import agents_router
+from agentgraph.server.ai_proxy import ai_proxy_router
 from agentgraph.server.gate import Gate, error_response
 from agentgraph.server.guard import Guard
 from agentgraph.server.health import Readiness, health_router, package_version
@@ -43,6 +44,10 @@ PLACES = {
     "OpenAI": "/v1/{tenant}/chat/completions",
     "Models": "/v1/{tenant}/models",
     "MCP": "/mcp/{tenant}",
+    "Chat": "/chat",
+    "WebSocket": "/ws",
+    "Agents": "/agents",
+    "ai-proxy-core": "/api/chat/completions",
     "LangServe": "/agent/invoke",
     "Playground": "/agent/playground/",
     "Chat playground": "/agent/chat/playground/",
@@ -111,6 +116,7 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
     server.include_router(openai_router(agent), prefix="/v1")
     server.include_router(langserve_router(agent))
     server.include_router(agents_router(agent, guard))
+    server.include_router(ai_proxy_router(agent))
     server.include_router(health_router(agent, readiness))
     server.include_router(page_router(agent))
     if endpoint is not None:

@@ -58,12 +58,12 @@ async def completed(
         request: Its headers and whose it is.
         asked: What it asks.
         tenant: As the URL has it; `None` for the key's own.
-        user: A person it is for, where its headers name none.
+        user: A person it is for, whoever its headers name.
     """
     wanted = asked.run_request(
         tenant=await tenant_of(request, tenant), headers=request.headers, default_models=api.default_names
     )
-    if user is not None and wanted.scope.user is None:
+    if user is not None:
         wanted = replace(wanted, scope=replace(wanted.scope, user=user))
     answer = _Answer(asked, wanted.model or api.app.default_model, asked.extras(request.headers).wants_receipts)
     told = await api.events(request, wanted, count=asked.choices)
