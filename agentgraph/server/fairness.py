@@ -1,7 +1,7 @@
 """Share the processor between tenants: where several ask and it does not suffice, none holds more of it than others.
 
 One tenant alone may have any number of runs under way. Once another is there, too, each has as many as let the event
-loop keep time: their number is halved while it is late, and grows again while it is not. What is over that waits in
+loop keep time: their number shrinks while it is late, and grows again while it is not. What is over that waits in
 its tenant's own queue, in order, so a flood delays the one who sends it.
 """
 
@@ -18,9 +18,10 @@ __all__ = ["FairShare"]
 
 _REMEMBERED_S: Final = 5.0  # a tenant that asks now and then is there all the time
 _TICK_S: Final = 0.02
-_LATE_S: Final = 0.004
+_LATE_S: Final = 0.004  # a request goes around the loop some twenty times
+_SMOOTHING: Final = 0.3
 _MOST: Final = 64
-_FIRST: Final = 2
+_FIRST: Final = 4
 
 
 class FairShare:
@@ -94,11 +95,12 @@ class FairShare:
     async def _keep_time(self) -> None:
         """Look how late the event loop is, for as long as tenants share it."""
         self._share = float(_FIRST)
+        late_s = 0.0
         while self.is_contended:
             before = time.monotonic()
             await asyncio.sleep(_TICK_S)
-            late_s = time.monotonic() - before - _TICK_S
-            self._share = max(1.0, self._share / 2) if late_s > _LATE_S else min(float(_MOST), self._share + 0.25)
+            late_s += _SMOOTHING * (time.monotonic() - before - _TICK_S - late_s)
+            self._share = max(1.0, self._share * 0.75) if late_s > _LATE_S else min(float(_MOST), self._share + 0.5)
             for tenant in list(self._waiting):
                 self._let_in(tenant)
         for tenant in list(self._waiting):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import time
 from typing import Final
 from uuid import uuid4
 
@@ -12,6 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agentgraph.errors import RateLimitedError
 from agentgraph.server.auth import is_public
 from agentgraph.server.errors import fault_of, openai_error, problem
 from agentgraph.server.guard import Guard
@@ -22,6 +25,8 @@ __all__ = ["Gate", "error_response", "request_id_of"]
 logger = logging.getLogger(__name__)
 _KEY: Final = "agentgraph.request_id"
 _POLICY_VIOLATION: Final = 1008
+_REFUSED_AT_ONCE: Final = 20  # a second
+_REFUSED_LATER_S: Final = 0.5
 _ACCEPTED: Final = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 
 
@@ -48,6 +53,7 @@ class Gate:
     def __init__(self, app: ASGIApp, *, guard: Guard, limit_bytes: int) -> None:
         self._app = BodyLimit(app, limit_bytes=limit_bytes)
         self._guard = guard
+        self._refused = (0, 0)  # in which second, how many
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry the request through."""
@@ -73,10 +79,19 @@ class Gate:
                 await self._guard.admit(HTTPConnection(scope))
             await self._app(scope, receive, signed)
         except Exception as error:
+            if isinstance(error, RateLimitedError):
+                await self._slow_down()
             if started:
                 logger.error("request %s broke off within its answer", request_id, exc_info=error)  # noqa: TRY400
                 raise
             await error_response(scope, error)(scope, receive, signed)
+
+    async def _slow_down(self) -> None:
+        """Let whoever is refused time and again wait for it: else refusing costs what the others need."""
+        second = int(time.monotonic())
+        self._refused = (second, self._refused[1] + 1 if self._refused[0] == second else 1)
+        if self._refused[1] > _REFUSED_AT_ONCE:
+            await asyncio.sleep(_REFUSED_LATER_S)
 
     async def _greet(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry a WebSocket through, or refuse it before it is one; a browser is told no more than that it failed."""

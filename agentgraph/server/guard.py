@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -29,6 +30,8 @@ __all__ = ["Guard"]
 
 _EVERYTHING: Final[frozenset[Right]] = frozenset({"admin", "tenant", "user"})
 _ENTERED: Final = "agentgraph.entered"
+_COUNTED: Final = "agentgraph.counted"
+_TENANT_IN_PATH: Final = re.compile(r"/v1/([A-Za-z0-9_.@+\-]{1,128})(?::[^/]*)?/")
 _SOON_S: Final = 1.0
 
 
@@ -71,7 +74,12 @@ class Guard:
         if isinstance(known := getattr(request.state, "caller", None), Caller) and IN_SCOPE in request.scope:
             return known
         caller = await self._caller(request)
-        (await self.admission()).take_key(caller)
+        admission = await self.admission()
+        admission.take_key(caller)
+        # Known so early, a tenant that asks for too much costs next to nothing.
+        if (tenant := caller.tenant or _tenant_in(request.scope["path"])) is not None:
+            admission.take_tenant(tenant)
+            request.scope[_COUNTED] = tenant
         request.state.caller, request.scope[IN_SCOPE] = caller, self
         return caller
 
@@ -98,7 +106,8 @@ class Guard:
         """
         entered: dict[str, str | None] = request.scope.setdefault(_ENTERED, {})
         if tenant not in entered:
-            (await self.admission()).take_tenant(tenant)
+            if request.scope.get(_COUNTED) != tenant:
+                (await self.admission()).take_tenant(tenant)
             entered[tenant] = await self.hooks.ask_leave(request, tenant)
         return entered[tenant]
 
@@ -158,6 +167,11 @@ class Guard:
             return Caller.of(found)
         # Every key is compared, so that the time taken tells nothing.
         return _of_settings(offered, settings.api_keys)
+
+
+def _tenant_in(path: str) -> str | None:
+    match = _TENANT_IN_PATH.match(path)
+    return None if match is None else match[1]
 
 
 def _offered(headers: Headers) -> str:

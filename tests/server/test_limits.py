@@ -178,7 +178,7 @@ def test_a_websocket_needs_a_key(serve: Serve) -> None:
 
     served = serve([], api_keys=["right"])
     key = make_key(served, scope="tenant", tenant="acme")
-    address = served.url.replace("http", "ws") + "/ws"
+    address = served.url.replace("http", "ws") + "/no-such-socket"
     with pytest.raises(InvalidStatus) as refused, connect(address):
         pass
     assert refused.value.response.status_code in {401, 403}
