@@ -28,8 +28,10 @@ from agentgraph.server.guard import Guard
 from agentgraph.server.health import Readiness, health_router, package_version
 from agentgraph.server.langserve import langserve_router
 from agentgraph.server.openai import openai_router
+from agentgraph.server.openapi import describe
 from agentgraph.server.page import page_file, page_router, wants_page
 from agentgraph.server.proxies import Proxies
+from agentgraph.server.rest import rest_router
 from agentgraph.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ PLACES = {
     "WebSocket": "/ws",
     "Agents": "/agents",
     "ai-proxy-core": "/api/chat/completions",
+    "REST": "/api/v1/subtenants",
     "LangServe": "/agent/invoke",
     "Playground": "/agent/playground/",
     "Chat playground": "/agent/chat/playground/",
@@ -117,6 +120,7 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
     server.include_router(langserve_router(agent))
     server.include_router(agents_router(agent, guard))
     server.include_router(ai_proxy_router(agent))
+    server.include_router(rest_router(agent, guard))
     server.include_router(health_router(agent, readiness))
     server.include_router(page_router(agent))
     if endpoint is not None:
@@ -130,6 +134,7 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
         told = {"name": "agentgraph", "version": package_version(), "places": PLACES}
         return Response(orjson.dumps(told), media_type="application/json", headers={"Vary": "Accept"})
 
+    describe(server)
     return server
 
 

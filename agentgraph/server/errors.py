@@ -133,7 +133,14 @@ _FOREIGN: Final[Mapping[str, type[model_errors.ModelError]]] = {
     "httpx.TransportError": model_errors.ModelConnectionError,
     "aiohttp.client_exceptions.ClientError": model_errors.ModelConnectionError,
 }
-_HTTP_CODES: Final = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large", 422: "invalid_input"}
+_HTTP_CODES: Final = {
+    404: "route_not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    412: "precondition_failed",
+    413: "body_too_large",
+    422: "invalid_input",
+}
 _SECRET: Final = re.compile(r"(?:sk-|AIza|Bearer )[\w*.\-]{4,}")
 
 
