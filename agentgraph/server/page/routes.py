@@ -14,14 +14,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from agentgraph.app import AgentGraph
-from agentgraph.errors import AgentGraphError, InvalidInputError
+from agentgraph.errors import AgentGraphError, InvalidInputError, NotFoundError
 from agentgraph.events import RunEvent, RunFailed
 from agentgraph.run import RunRequest
 from agentgraph.server import turns
-from agentgraph.server.auth import caller_of
+from agentgraph.server.auth import authorize, caller_of
 from agentgraph.server.gate import request_id_of
 from agentgraph.server.health import package_version
 from agentgraph.server.page.events import event_frame
+from agentgraph.server.rest.acting import check_thread_is_theirs
+from agentgraph.server.rest.message_views import InterruptView, MessageView, message_view
 
 __all__ = ["PageTurn", "page_file", "page_router", "wants_page"]
 
@@ -81,6 +83,13 @@ class PageTurn(BaseModel):
     checkpoint: str | None = None
 
 
+class Conversation(BaseModel):
+    """What was said, oldest first, and what is waited for."""
+
+    messages: list[MessageView]
+    interrupts: list[InterruptView]
+
+
 def wants_page(request: Request) -> bool:
     """Say whether a browser asks, which takes HTML, or a program, which is told where things are."""
     return "text/html" in request.headers.get("accept", "")
@@ -116,6 +125,38 @@ def page_router(app: AgentGraph) -> APIRouter:
                 "edges": [[edge.source, edge.target, edge.conditional] for edge in graph.edges],
             },
         }
+
+    @router.get(
+        "/conversation",
+        responses={401: {"description": "A key is needed, or another."}, 404: {"description": "No such tenant."}},
+    )
+    async def conversation(
+        request: Request,
+        tenant: str | None = None,
+        thread: str | None = None,
+        session: str | None = None,
+        checkpoint: str | None = None,
+    ) -> Conversation:
+        """Return what was said on a thread or in a session, and what it waits for; nothing where nobody has begun it.
+
+        With a checkpoint it is told as it stood there.
+        """
+        scope = await authorize(request, _tenant(request, tenant, session), thread=thread)
+        place: dict[str, Any] = {
+            "tenant": scope.tenant if session is None else f"{scope.tenant}:{session}",
+            "thread": thread,
+        }
+        await check_thread_is_theirs(app, scope, **place)
+        try:
+            await app.threads.get(**place)
+        except NotFoundError:
+            return Conversation(messages=[], interrupts=[])
+        stood = await app.threads.checkpoint(checkpoint, **place)
+        messages = await app.threads.history(**place, checkpoint=checkpoint)
+        return Conversation(
+            messages=[message_view(message) for message in messages],
+            interrupts=[InterruptView(id=str(each["id"]), value=each["value"]) for each in stood.interrupts],
+        )
 
     @router.post(
         "/turns",
@@ -164,12 +205,9 @@ def page_file(name: str = "index.html") -> Response:
 
 
 def _asked(request: Request, body: PageTurn, idempotency_key: str | None) -> RunRequest:
-    tenant = body.tenant or caller_of(request).tenant
-    if not tenant:
-        raise InvalidInputError("name a tenant: the key is of none", param="tenant")
     return RunRequest.of(
         body.message or [],
-        tenant=tenant if body.session is None else f"{tenant}:{body.session}",
+        tenant=_tenant(request, body.tenant, body.session),
         user=body.user,
         thread=body.thread,
         timezone=body.timezone,
@@ -178,6 +216,14 @@ def _asked(request: Request, body: PageTurn, idempotency_key: str | None) -> Run
         checkpoint=body.checkpoint,
         idempotency_key=idempotency_key,
     )
+
+
+def _tenant(request: Request, tenant: str | None, session: str | None) -> str:
+    """Return `tenant` or `tenant:session`, by default of the key's own tenant."""
+    tenant = tenant or caller_of(request).tenant
+    if not tenant:
+        raise InvalidInputError("name a tenant: the key is of none", param="tenant")
+    return tenant if session is None else f"{tenant}:{session}"
 
 
 async def _frames(

@@ -5,15 +5,14 @@ import { memoryReceipt, toolReceipts } from "./receipts.js";
 
 const SENTENCE = /[^.!?。！？\n]*[.!?。！？\n]+\s*/gu;
 
-/** Return list items for stored messages, `{role, text, calls, isError}`. */
+/** Return list items for stored messages, `{role, text, calls, name}`. */
 export function said(messages) {
   return messages.map((message) => {
     if (message.role === "tool") {
-      const title = `Tool ${message.name || ""} ${message.isError ? "failed" : "answered"}`;
-      return el("li", {}, el("details", { className: "tool" }, el("summary", {}, title), el("pre", {}, message.text)));
+      return el("li", {}, el("details", { className: "tool" }, el("summary", {}, `Tool ${message.name ?? ""} answered`), el("pre", {}, message.text)));
     }
     const calls = (message.calls ?? []).map((call) =>
-      el("details", { className: "tool" }, el("summary", {}, `Called ${call.name}`), el("pre", {}, pretty(call.args))));
+      el("details", { className: "tool" }, el("summary", {}, `Called ${call.name}`), el("pre", {}, pretty(call.arguments))));
     const isMine = message.role === "user";
     return el("li", {}, el("article", { className: isMine ? "mine" : "" },
       el("p", { className: "who" }, isMine ? "You" : message.role === "assistant" ? "Agent" : message.role),

@@ -42,7 +42,7 @@ export async function show() {
   try {
     const [{ messages, interrupts }, known] = await Promise.all([api.conversation(at), api.threads(at)]);
     if (now !== here || running) return;
-    offer(known.map((one) => ({ id: one.thread, isSession: one.is_session })));
+    offer(known.map((one) => ({ id: one.id, isSession: one.is_session })));
     byId("log").append(...said(messages));
     if (interrupts.length) ask(interrupts);
     if (!messages.length) byId("log").append(el("li", { className: "empty" }, "Nothing has been said here yet."));

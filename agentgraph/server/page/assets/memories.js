@@ -107,16 +107,17 @@ function actions(memory, item) {
   const about = `: ${memory.text.slice(0, 60)}`;
   const named = (made, label) => (made.setAttribute("aria-label", label + about), made);
   return [
-    named(button("Edit", (made) => edit(memory, item, made)), "Edit"),
+    named(button("Edit", (made) => edit(memory, item, made).catch((fault) => tell(fault.message, true))), "Edit"),
     named(button("Earlier versions", (made) => history(memory, item, made)), "Earlier versions"),
     named(button("Forget…", () => forget(memory), "danger"), "Forget"),
   ];
 }
 
-function edit(memory, item, opener) {
+async function edit(memory, item, opener) {
   const open = item.querySelector("form");
   if (open) return open.querySelector("textarea").focus();
-  const field = el("textarea", { rows: 3, value: memory.text, required: true });
+  const { value, etag } = await api.readMemory(place(), memory);
+  const field = el("textarea", { rows: 3, value: value.text, required: true });
   const fault = el("p", { className: "bad", role: "alert" });
   const close = () => {
     form.remove();
@@ -127,7 +128,7 @@ function edit(memory, item, opener) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
-      await api.updateMemory(place(), memory, field.value);
+      await api.updateMemory(place(), memory, field.value, etag);
       await load(again);
       tell("Saved.");
       byId("h-memories").focus();

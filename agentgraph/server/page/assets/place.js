@@ -18,6 +18,7 @@ export function place() {
     thread: isSession ? null : id,
     zone: zone.value.trim() || null,
     memories: memories.checked,
+    isBound: Boolean(user.dataset.own),
   };
 }
 

@@ -38,7 +38,7 @@ export async function show([id] = []) {
   }
   if (mine !== loads) return;
   const seen = new Set(kept.map((one) => one.runId));
-  const listed = [...kept, ...others.filter((one) => !seen.has(one.run_id)).map(noted)];
+  const listed = [...kept, ...others.filter((one) => !seen.has(one.id)).map(noted)];
   const chosen = listed.find((one) => one.runId === id) ?? listed[0];
   byId("run").replaceChildren(...(chosen ? [chooser(listed, chosen), ...view(chosen)] : [el("p", { className: "empty" }, "No run yet. Say something in the chat, and its path is drawn here.")]),
     ...(fault ? [el("p", { className: "bad", role: "alert" }, fault)] : []));
@@ -47,7 +47,7 @@ export async function show([id] = []) {
 /** Return a run's note as a record; what happened within it is not noted. */
 function noted(run) {
   const total = run.ended_at ? new Date(run.ended_at) - new Date(run.accepted_at) : null;
-  return { runId: run.run_id, question: `run ${run.position} of this conversation`, at: run.accepted_at, status: run.status, total, error: run.error?.message ?? null, nodes: null };
+  return { runId: run.id, question: `run ${run.position} of this conversation`, at: run.accepted_at, status: run.status, total, error: run.error?.message ?? null, nodes: null };
 }
 
 function chooser(listed, chosen) {

@@ -22,7 +22,7 @@ export async function show([name] = []) {
     const open = known.find((one) => nameOf(one) === name);
     byId("threads").replaceChildren(...known.map((one) => el("li", {}, el("button", {
       type: "button", className: "pick", "aria-pressed": String(one === open), onclick: () => go(nameOf(one)),
-    }, `${one.is_session ? "session " : ""}${one.thread}`, el("small", {}, [count(one.turns, "turn"), one.user, when(one.used_at, place().zone)].filter(Boolean).join(" · "))))));
+    }, `${one.is_session ? "session " : ""}${one.id}`, el("small", {}, [count(one.turns, "turn"), one.user, when(one.used_at, place().zone)].filter(Boolean).join(" · "))))));
     tell(known.length ? "" : "There are no conversations here yet.");
     byId("thread").replaceChildren();
     if (open) await unfold(open, mine);
@@ -32,8 +32,8 @@ export async function show([name] = []) {
   }
 }
 
-const nameOf = (one) => `${one.is_session ? "session" : "thread"}:${one.thread}`;
-const here = (one) => ({ ...place(), thread: one.is_session ? null : one.thread, session: one.is_session ? one.thread : null });
+const nameOf = (one) => `${one.is_session ? "session" : "thread"}:${one.id}`;
+const here = (one) => ({ ...place(), thread: one.is_session ? null : one.id, session: one.is_session ? one.id : null });
 
 function go(name) {
   location.hash = `#threads/${encodeURIComponent(name)}`;
@@ -44,6 +44,16 @@ function tell(text) {
 }
 
 async function unfold(one, mine) {
+  const head = [
+    el("h2", {}, one.is_session ? `Session ${one.id}` : `Thread ${one.id}`),
+    el("p", { className: "row" }, button("Open in chat", () => chatIn(one)), one.is_session ? null : button("Fork…", () => fork(one, null)),
+      button(one.is_session ? "End session…" : "Delete…", () => remove(one), "danger")),
+  ];
+  if (one.is_session) {
+    const { messages } = await api.conversation(here(one));
+    if (mine === loads) byId("thread").replaceChildren(...head, el("ol", { className: "entries" }, said(messages)));
+    return;
+  }
   const checkpoints = await api.checkpoints(here(one));
   if (mine !== loads) return;
   const shown = rows(checkpoints);
@@ -52,24 +62,18 @@ async function unfold(one, mine) {
   list.append(...shown.map((row, i) => rowItem(one, row, shown, i)));
   const frame = el("div", { className: "branches" }, drawn, list);
   list.style.marginLeft = `${width}px`;
-  byId("thread").replaceChildren(
-    el("h2", { tabIndex: -1 }, one.is_session ? `Session ${one.thread}` : `Thread ${one.thread}`),
-    el("p", { className: "row" },
-      button("Open in chat", () => chatIn(one)), button("Fork…", () => fork(one, null)),
-      button(one.is_session ? "End session…" : "Delete…", () => remove(one), "danger")),
-    frame);
+  byId("thread").replaceChildren(...head, frame);
 }
 
 function rowItem(one, row, shown, i) {
   const { info } = row;
-  const parent = shown.find((other) => other.info.checkpoint_id === row.parent);
+  const parent = shown.find((other) => other.info.id === row.parent);
   const facts = [
     info.is_head ? "● the thread stands here" : "",
     parent && shown[i - 1] !== parent ? `branches off “${short(saidLast(parent.info))}”` : "",
     info.interrupts.length ? "waits for an answer" : info.next.length ? `before ${info.next.join(", ")}` : "",
     when(info.created_at, place().zone),
   ].filter(Boolean).join(" · ");
-  const panel = el("div", { hidden: true });
   const open = el("button", { type: "button", className: "pick", "aria-expanded": "false" },
     el("span", {}, saidLast(info)), el("small", {}, facts));
   open.addEventListener("click", () => {
@@ -78,7 +82,7 @@ function rowItem(one, row, shown, i) {
     open.setAttribute("aria-expanded", String(!isOpen));
     reading(one, info, !isOpen);
   });
-  return el("li", {}, open, panel);
+  return el("li", {}, open);
 }
 
 /** Show the conversation as it stood at a checkpoint, below the tree. */
@@ -88,11 +92,11 @@ async function reading(one, info, isOpen) {
   const box = el("section", { id: "reading", "aria-labelledby": "reading-title" },
     el("h2", { id: "reading-title", tabIndex: -1 }, `As it stood ${when(info.created_at, place().zone)}`),
     el("p", { className: "row" },
-      button("Fork from here…", () => fork(one, info.checkpoint_id)),
-      info.is_head ? null : button("Go on from here", () => switchTo(one, info.checkpoint_id))));
+      button("Fork from here…", () => fork(one, info.id)),
+      info.is_head ? null : button("Go on from here", () => switchTo(one, info.id))));
   byId("thread").append(box);
   try {
-    const { messages } = await api.conversation(here(one), info.checkpoint_id);
+    const { messages } = await api.conversation(here(one), info.id);
     box.append(el("ol", { className: "entries" }, said(messages)));
   } catch (fault) {
     box.append(el("p", { className: "bad", role: "alert" }, fault.message));
@@ -108,7 +112,7 @@ function saidLast(info) {
 const short = (text) => (text.length > 40 ? `${text.slice(0, 39)}…` : text);
 
 function chatIn(one) {
-  goTo(one.thread, { isSession: one.is_session });
+  goTo(one.id, { isSession: one.is_session });
   location.hash = "#chat";
 }
 
@@ -123,7 +127,7 @@ async function switchTo(one, checkpoint) {
 }
 
 function fork(one, checkpoint) {
-  const name = el("input", { value: `${one.thread}-${token(2)}`.slice(0, 128), required: true });
+  const name = el("input", { value: `${one.id}-${token(2)}`.slice(0, 128), required: true });
   confirm({
     title: checkpoint ? "Fork from this checkpoint" : "Fork this conversation",
     content: el("label", {}, "Name of the new thread", name),
@@ -137,7 +141,7 @@ function fork(one, checkpoint) {
 
 function remove(one) {
   confirm({
-    title: one.is_session ? `End the session ${one.thread}?` : `Delete the thread ${one.thread}?`,
+    title: one.is_session ? `End the session ${one.id}?` : `Delete the thread ${one.id}?`,
     content: el("p", {}, one.is_session ? "Its conversation and its memories go for good." : "Its messages, checkpoints and runs go for good. What was learned from it stays in memory."),
     label: one.is_session ? "End" : "Delete",
     isDanger: true,
@@ -145,7 +149,7 @@ function remove(one) {
       await api.remove(here(one));
       location.hash = "#threads";
       await show();
-      tell(`${one.thread} is gone.`);
+      tell(`${one.id} is gone.`);
     },
   });
 }
