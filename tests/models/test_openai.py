@@ -91,5 +91,6 @@ async def test_headers_a_query_and_a_timeout_are_no_part_of_the_body(provider: t
 
 def _told(message: Any) -> dict[str, Any]:
     told = {**message.model_dump(), "id": None}
-    told["additional_kwargs"].pop("refusal", None)  # `None`, where the vendor sent nothing
+    for name in ("additional_kwargs", "response_metadata"):  # the SDK has a `None` where the vendor sent nothing
+        told[name] = {key: value for key, value in told[name].items() if value is not None}
     return told
