@@ -26,7 +26,15 @@ from agentgraph.server.openai.wire import Wire, field_names, read
 from agentgraph.threads.function_calls import WITHOUT_ID
 from agentgraph.tool_formats import openai_tools
 
-__all__ = ["ChatCompletionRequest", "read_chat_completion_request"]
+__all__ = [
+    "CalledFunction",
+    "ChatCompletionRequest",
+    "JsonSchema",
+    "TextFormat",
+    "ToolCall",
+    "assistant_message",
+    "read_chat_completion_request",
+]
 
 _HINTS: Final = {
     "audio": "answers are text only",
@@ -320,7 +328,7 @@ def _messages(sent: Sequence[ChatMessage]) -> list[BaseMessage]:
                     calls.append(ToolCall(id=function_call_id, function=message.function_call))
                 if content is None and not calls and message.refusal is None:
                     raise InvalidInputError(f"{where} has neither content nor tool_calls", param=f"{where}.content")
-                messages.append(_assistant(content or message.refusal or "", calls))
+                messages.append(assistant_message(content or message.refusal or "", calls))
             case "tool" | "function":
                 call_id = message.tool_call_id if message.role == "tool" else function_call_id
                 if message.role == "function" and call_id is None and message.name:
@@ -343,7 +351,8 @@ def _required(content: str | list[str | dict[str, Any]] | None, where: str) -> s
     return content
 
 
-def _assistant(content: str | list[str | dict[str, Any]], calls: Sequence[ToolCall]) -> AIMessage:
+def assistant_message(content: str | list[str | dict[str, Any]], calls: Sequence[ToolCall]) -> AIMessage:
+    """Return what an assistant said and called; calls whose arguments are no JSON object stay as they are written."""
     good: list[dict[str, Any]] = []
     bad: list[dict[str, Any]] = []
     for call in calls:

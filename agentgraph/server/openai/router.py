@@ -18,6 +18,7 @@ from agentgraph.server.guard import Guard
 from agentgraph.server.openai.api import HAS_ACTED, OpenAIApi
 from agentgraph.server.openai.chat import add_chat_routes
 from agentgraph.server.openai.models import add_model_routes
+from agentgraph.server.openai.responses import add_response_routes
 
 __all__ = ["openai_router"]
 
@@ -31,7 +32,7 @@ def openai_router(app: AgentGraph) -> APIRouter:
     """
     api = OpenAIApi(app)
     router = APIRouter(route_class=_route(Guard(app)), tags=["OpenAI"])
-    for add_routes in (add_chat_routes, add_model_routes):
+    for add_routes in (add_chat_routes, add_response_routes, add_model_routes):
         add_routes(router, api)
     return router
 

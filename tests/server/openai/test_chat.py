@@ -677,7 +677,7 @@ def test_a_length_that_lies_does_not_help(serve: Serve) -> None:
     host, port = served.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(
-            b"POST /v1/acme/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n{"
+            b"POST /v1/acme/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n{"
         )
         assert b" 413 " in connection.recv(4096)
 
