@@ -157,6 +157,7 @@ class AgentGraph:
             [*tools, *deployment_tools(self.settings, clock)],
             memory_tools=self._made_memory_tools(),
             filter_threshold=self.settings.tool_filter_threshold,
+            find_tools=self.settings.find_tools,
         )
         self._declared_tools = DeclaredTools(self._ready, taken=self._tool_names_of, handler=local_tools_handler)
         self._toolbox.add_source("the tenant's declared tools", self._declared_tools)

@@ -238,6 +238,11 @@ class Settings(BaseSettings):
     tool_top_k: Annotated[int, Field(ge=1)] = Field(
         default=5, description="How many tools a turn adds to those offered, where tools are filtered."
     )
+    find_tools: bool = Field(
+        default=True,
+        description="Whether, where tools are filtered, the model is offered `find_tools` to ask for others. Small models "
+        "may do better without.",
+    )
     tool_filtering_model: str | None = Field(
         default=None,
         description="Fast chat model that chooses among the tools that rank best, `provider/model`. Unset: the ranking "
@@ -395,13 +400,41 @@ class Settings(BaseSettings):
         default=20.0, description="A larger file within a message is refused."
     )
     max_file_chars: Annotated[int, Field(ge=100)] = Field(
-        default=100_000, description="Characters of a file's text that the model is shown; the rest is cut, with a note."
+        default=100_000, description="Characters of a file's text that a model is shown; the rest is cut, with a note."
     )
     file_timeout_s: Annotated[float, Field(gt=0)] = Field(
         default=20.0, description="Seconds that reading one file may take, `extract_text` included."
     )
     file_memory_mb: Annotated[float, Field(ge=64)] = Field(
         default=512.0, description="Megabytes of memory that the process reading a PDF may use."
+    )
+    otel_enabled: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("otel_enabled", "AGENTGRAPH_OTEL_ENABLED", "OTEL_ENABLED"),
+        description="Whether requests, runs, model calls and tools are traced: `pip install 'agentgraph[telemetry]'`.",
+    )
+    otel_exporter_type: Literal["console", "otlp"] = Field(
+        default="otlp",
+        validation_alias=AliasChoices("otel_exporter_type", "AGENTGRAPH_OTEL_EXPORTER_TYPE", "OTEL_EXPORTER_TYPE"),
+        description="Where traces go: a collector, or one JSON object a line on stdout.",
+    )
+    otel_endpoint: str = Field(
+        default="localhost:4317",
+        validation_alias=AliasChoices("otel_endpoint", "AGENTGRAPH_OTEL_ENDPOINT", "OTEL_ENDPOINT"),
+        description="The collector's address, OTLP over gRPC; encrypted where it begins with `https://`.",
+    )
+    telemetry_tenants: Literal["hashed", "plain", "none"] = Field(
+        default="hashed", description="How traces name tenants and threads."
+    )
+    enable_metrics: bool = Field(
+        default=False, description="Whether figures are kept for Prometheus, at `/metrics`, for an administrator's key."
+    )
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        default=None, description="A port of `host` that shows the figures without a key, for a network you trust."
+    )
+    metrics_tenants: bool = Field(default=False, description="Whether figures tell tenants apart, up to a thousand.")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="`json`: one object a line, with a line for each request."
     )
     shutdown_delay_s: Annotated[float, Field(ge=0)] = Field(
         default=1.0, description="Seconds after SIGTERM that requests are still answered while `/health/ready` says 503."

@@ -65,7 +65,7 @@ def run_demo(
     console = Console(quiet=as_json)
     with _storage(storage, keep=keep) as directory, DownloadProgress(Console(stderr=True)) as progress:
         settings = invocation.settings(
-            default_model=model, storage_dir=directory, timezone=_ZONE, tool_filter_threshold=0
+            default_model=model, storage_dir=directory, timezone=_ZONE, tool_filter_threshold=0, find_tools=False
         )
         demo = _Demo(settings, console, progress, as_json=as_json)
         demo.introduce(is_kept=keep or storage is not None)

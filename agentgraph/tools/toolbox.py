@@ -56,20 +56,26 @@ class Toolbox:
     """
 
     def __init__(
-        self, tools: Iterable[BaseTool] = (), *, memory_tools: Iterable[BaseTool] = (), filter_threshold: int = 8
+        self,
+        tools: Iterable[BaseTool] = (),
+        *,
+        memory_tools: Iterable[BaseTool] = (),
+        filter_threshold: int = 8,
+        find_tools: bool = True,
     ) -> None:
         """Begin with the deployment's tools, which every tenant has.
 
         Args:
             tools: The tools.
             memory_tools: More of them, which need a run that has memory.
-            filter_threshold: Where there are more tools than this, `find_tools` is among them.
+            filter_threshold: Where there are more tools than this, they are filtered.
+            find_tools: Whether `find_tools` is then among them.
         """
         memory = tuple(memory_tools)
         self.memory_tools = frozenset(tool.name for tool in memory)
         self.indexes = ToolIndexes()
         self._filter_threshold = filter_threshold
-        self._finder = find_tools_tool()
+        self._finder = find_tools_tool() if find_tools else None
         self._guard = threading.Lock()
         self._own: dict[str | None, dict[str, BaseTool]] = {None: {}}
         # Tuples of the above: one that is the same object is known to be unchanged.
@@ -169,7 +175,8 @@ class Toolbox:
     def _set_of(self, chosen: tuple[BaseTool, ...], known: ToolSet | None) -> ToolSet:
         made = ToolSet(chosen, known=known, indexes=self.indexes)
         # A tool of that name which somebody else made is theirs.
-        if len(made) - len(made.pinned) <= self._filter_threshold or FIND_TOOLS in made:
+        is_few = len(made) - len(made.pinned) <= self._filter_threshold
+        if self._finder is None or is_few or FIND_TOOLS in made:
             return made
         return ToolSet((*chosen, self._finder), known=made, indexes=self.indexes)
 

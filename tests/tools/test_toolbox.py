@@ -168,6 +168,7 @@ async def test_find_tools_is_there_only_where_tools_are_many() -> None:
     many = Toolbox([made(f"tool_{n}") for n in range(9)])
     assert "find_tools" not in await few.of("acme")
     assert "find_tools" in await many.of("acme")
+    assert "find_tools" not in await Toolbox(many.deployment, find_tools=False).of("acme")
     own = made("find_tools")
     theirs = Toolbox([own, *(made(f"tool_{n}") for n in range(9))])
     assert (await theirs.of("acme")).get("find_tools") is own
