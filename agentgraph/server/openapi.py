@@ -34,6 +34,8 @@ _ERRORS: Final[Mapping[int, tuple[str, str, str]]] = {
     504: ("There was no answer in time.", "provider_timeout", "the model did not answer in time"),
 }
 _ANYWHERE: Final = (400, 401, 403, 404, 422, 429, 500, 503)
+_RUNS: Final = (409, 502, 504)
+_CARRY_RUNS: Final = ("/v1/", "/agent", "/chat", "/page/turns")  # below them every POST does; others say so themselves
 _BY_HEADER: Final[Mapping[str, int]] = {"if-match": 412, "idempotency-key": 409}
 
 _PROBLEM: Final = {
@@ -91,10 +93,10 @@ def _complete(schema: dict[str, Any]) -> None:
     schemas: dict[str, Any] = components.setdefault("schemas", {})
     schemas |= {"Problem": _PROBLEM, "OpenAIError": _OPENAI_ERROR}
     components.setdefault("securitySchemes", {}).update(_KEYS)
-    for path, operation in _operations(schema):
+    for path, method, operation in _operations(schema):
         if not is_public(path):
             operation["security"] = [{name: []} for name in _KEYS]
-            for status in _statuses(operation):
+            for status in _statuses(operation, carries_runs=method == "post" and path.startswith(_CARRY_RUNS)):
                 _tell_error(operation.setdefault("responses", {}), status, is_openai=path.startswith("/v1/"))
         for media in _media(operation):
             if "schema" in media and "example" not in media and "examples" not in media:
@@ -103,17 +105,19 @@ def _complete(schema: dict[str, Any]) -> None:
         schemas.pop(unused, None)
 
 
-def _operations(schema: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _operations(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, methods in schema.get("paths", {}).items():
-        yield from ((path, methods[method]) for method in _METHODS if method in methods)
+        yield from ((path, method, methods[method]) for method in _METHODS if method in methods)
 
 
-def _statuses(operation: Mapping[str, Any]) -> list[int]:
+def _statuses(operation: Mapping[str, Any], *, carries_runs: bool) -> list[int]:
     """Return which errors a route has: the usual ones, those of its headers, and those it names itself."""
     headers = {each.get("name", "").lower() for each in operation.get("parameters", ()) if each.get("in") == "header"}
     found = {*_ANYWHERE, *(status for name, status in _BY_HEADER.items() if name in headers)}
     if "requestBody" in operation:
         found.add(413)
+    if carries_runs:
+        found.update(_RUNS)
     named = (int(status) for status in operation.get("responses", {}) if status.isdecimal())
     return sorted(found | {status for status in named if status in _ERRORS})
 

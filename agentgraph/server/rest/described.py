@@ -21,7 +21,6 @@ STREAM: Final[dict[int | str, dict[str, Any]]] = {
         "and at the end `chat_complete` or `error`.",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
                 "example": 'id: run-4f6c:1\nevent: chat_chunk\ndata: {"event_type":"chat_chunk","content":"Kyo"}\n\n',
             }
         },
