@@ -201,6 +201,13 @@ class AgentGraph:
         return self.settings.embedding_model
 
     @property
+    def embedder_name(self) -> str | None:
+        """The name of the embedder that is used, configured or not; `None` without one."""
+        if self._embeddings is not None:
+            return type(self._embeddings).__name__
+        return self.settings.embedding_model or default_embedding_model()
+
+    @property
     def temporal_awareness(self) -> bool:
         """Whether time in questions is understood."""
         return self.settings.temporal_awareness
