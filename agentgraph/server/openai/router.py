@@ -17,8 +17,10 @@ from agentgraph.server.gate import request_id_of
 from agentgraph.server.guard import Guard
 from agentgraph.server.openai.api import HAS_ACTED, OpenAIApi
 from agentgraph.server.openai.chat import add_chat_routes
+from agentgraph.server.openai.embeddings import add_embedding_routes
 from agentgraph.server.openai.models import add_model_routes
 from agentgraph.server.openai.responses import add_response_routes
+from agentgraph.server.openai.tools import add_tool_routes
 
 __all__ = ["openai_router"]
 
@@ -32,7 +34,7 @@ def openai_router(app: AgentGraph) -> APIRouter:
     """
     api = OpenAIApi(app)
     router = APIRouter(route_class=_route(Guard(app)), tags=["OpenAI"])
-    for add_routes in (add_chat_routes, add_response_routes, add_model_routes):
+    for add_routes in (add_chat_routes, add_response_routes, add_embedding_routes, add_tool_routes, add_model_routes):
         add_routes(router, api)
     return router
 
