@@ -74,7 +74,9 @@ def _fuzz_one(
         try:
             case.validate_response(response, checks=CHECKS)
         except (AssertionError, BaseExceptionGroup) as error:
-            figures.failures.append(f"{operation.method.upper()} {operation.path} {response.status_code}: {_told(error)}")
+            figures.failures.append(
+                f"{operation.method.upper()} {operation.path} {response.status_code}: {_told(error)}"
+            )
 
     send()
 
