@@ -86,7 +86,9 @@ def add_agent_langserve(router: APIRouter, app: AgentGraph, path: str, dressing:
     def add_call(name: str, description: str, **example: Any) -> None:
         async def call(request: Request, agent_name: str) -> Any:
             Scope(tenant="default", agent=agent_name)
-            return await getattr(handler(agent_name), name)(request)
+            served = handler(agent_name)
+            # The one that LangServe calls otherwise than its route.
+            return await (served.astream_events if name == "stream_events" else getattr(served, name))(request)
 
         call.__name__, call.__doc__ = f"{name}_agent", description
         body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}, "example": example}}}
