@@ -130,7 +130,7 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
     async def index(request: Request) -> Response:
         """Show the page to a browser, and say where things are to anybody else."""
         if wants_page(request):
-            return page_file()
+            return page_file(request)
         told = {"name": "agentgraph", "version": package_version(), "places": PLACES}
         return Response(orjson.dumps(told), media_type="application/json", headers={"Vary": "Accept"})
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import mimetypes
-from collections.abc import AsyncGenerator
+import gzip
+import hashlib
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Final
 
@@ -28,6 +31,8 @@ from agentgraph.server.rest.message_views import InterruptView, MessageView, mes
 __all__ = ["PageTurn", "page_file", "page_router", "wants_page"]
 
 _ASSETS: Final = files(__package__) / "assets"
+# What the system thinks of these endings is not asked: where it is wrong, browsers refuse to run a module.
+_KINDS: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 # Nothing of anybody else's, nothing written into the document, and no text that becomes HTML.
 _POLICY: Final = "; ".join(
     (
@@ -50,7 +55,7 @@ _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
-    "Vary": "Accept",
+    "Vary": "Accept, Accept-Encoding",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -100,9 +105,9 @@ def page_router(app: AgentGraph) -> APIRouter:
     router = APIRouter(prefix="/page", tags=["Page"])
 
     @router.get("/assets/{name}", include_in_schema=False)
-    async def asset(name: str) -> Response:
+    async def asset(request: Request, name: str) -> Response:
         """Return one of the page's files."""
-        return page_file(name)
+        return page_file(request, name)
 
     @router.get("/about", responses={401: {"description": "A key is needed, or another."}})
     async def about(request: Request) -> dict[str, Any]:
@@ -191,17 +196,44 @@ def page_router(app: AgentGraph) -> APIRouter:
     return router
 
 
-def page_file(name: str = "index.html") -> Response:
-    """Return one of the page's files.
+def page_file(request: Request, name: str = "index.html") -> Response:
+    """Return one of the page's files, or 304 where the browser has it already.
 
     Raises:
         HTTPException: There is none of this name.
     """
-    found = next((file for file in _ASSETS.iterdir() if file.name == name), None)
-    if found is None:
+    file = _files().get(name)
+    if file is None:
         raise HTTPException(404, f"the page has no file {name!r}")
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return Response(found.read_bytes(), media_type=kind, headers=_HEADERS)
+    headers = {**_HEADERS, "ETag": file.etag}
+    if file.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(file.packed, media_type=file.kind, headers={**headers, "Content-Encoding": "gzip"})
+    return Response(file.content, media_type=file.kind, headers=headers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    content: bytes
+    packed: bytes
+    kind: str
+    etag: str
+
+
+@cache
+def _files() -> Mapping[str, _File]:
+    """Read the page's files, once: a name that is none of theirs never comes near the file system."""
+    found = {file.name: file.read_bytes() for file in _ASSETS.iterdir() if file.is_file()}
+    return {
+        name: _File(
+            content=content,
+            packed=gzip.compress(content, mtime=0),
+            kind=_KINDS[name.rpartition(".")[2]],
+            etag=f'W/"{hashlib.sha256(content).hexdigest()[:16]}"',
+        )
+        for name, content in found.items()
+    }
 
 
 def _asked(request: Request, body: PageTurn, idempotency_key: str | None) -> RunRequest:

@@ -101,7 +101,7 @@ export class Answer {
     const status = el("span", {}, "… running");
     const output = el("pre", { hidden: true });
     const box = el("details", { className: "tool" }, el("summary", {}, `Tool ${name}: `, status),
-      el("h3", {}, "Arguments"), el("pre", {}, pretty(args)), el("h3", { hidden: true }, "Output"), output);
+      el("p", { className: "note" }, "Arguments"), el("pre", {}, pretty(args)), el("p", { className: "note", hidden: true }, "Output"), output);
     this.tools.set(id, { name, status, output, box, isTold: false });
     this.body.append(box);
     this.tell(`Calling ${name}…`);

@@ -25,7 +25,7 @@ async function list(place, path, query = {}) {
 
 const named = encodeURIComponent;
 const ofThread = (place, rest = "") => `threads/${named(place.thread)}${rest}`;
-const ofMemory = (memory, rest = "") => `memories/${named(memory.key)}${rest}`;
+const ofMemory = (memory) => `memories/${named(memory.key)}`;
 const owner = ({ user, session }) => ({ user, session });
 
 /** Return messages as they are shown, `{role, text, calls, name}`; a tool's has the name of the tool. */
@@ -66,7 +66,6 @@ export async function checkpoints(place) {
 // Memories
 
 export const timeline = (place, { start, end }) => list(place, "memories/timeline", { user: place.user, start, end });
-export const memoryHistory = (place, memory) => list(place, ofMemory(memory, "/history"), owner(memory));
 export const addMemory = (place, text) => ask("POST", place, "memories", { body: { text, user: place.user, timezone: place.zone } });
 
 export async function search(place, query, asOf) {

@@ -29,6 +29,9 @@ export function begin() {
   byId("stop").addEventListener("click", stop);
 }
 
+/** Have the conversation read again: it was changed elsewhere. */
+export const reread = () => (here = "");
+
 /** Show the conversation of this place. */
 export async function show() {
   const at = place();
@@ -135,9 +138,9 @@ async function stop() {
 }
 
 function busy(isBusy) {
+  if (!isBusy && document.activeElement === byId("stop")) byId("text").focus();
   byId("send").disabled = isBusy;
   byId("stop").hidden = !isBusy;
-  if (!isBusy && document.activeElement === byId("stop")) byId("text").focus();
 }
 
 function tell(text) {

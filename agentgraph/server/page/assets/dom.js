@@ -24,18 +24,19 @@ export function svg(tag, attributes, ...children) {
   return made;
 }
 
-/** Return a button that cannot be pressed again until what it does is done. */
+/** Return a button that does nothing while what it does is under way; it keeps the focus, as a disabled one would not. */
 export function button(label, action, className = "quiet") {
-  const made = el("button", { type: "button", className }, label);
-  made.addEventListener("click", async () => {
-    made.disabled = true;
+  let isBusy = false;
+  const press = async ({ currentTarget }) => {
+    if (isBusy) return;
+    isBusy = true;
     try {
-      await action(made);
+      await action(currentTarget);
     } finally {
-      made.disabled = false;
+      isBusy = false;
     }
-  });
-  return made;
+  };
+  return el("button", { type: "button", className, onclick: press }, label);
 }
 
 /** Return a moment as people read it, in a zone; what is none is returned as it came. */

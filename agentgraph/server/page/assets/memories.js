@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { confirm } from "./dialog.js";
 import { button, byId, count, el, when } from "./dom.js";
 import { place } from "./place.js";
-import { memoryReceipt, terms } from "./receipts.js";
+import { memoryReceipt } from "./receipts.js";
 
 let again = timeline;
 let shown = 0;
@@ -108,7 +108,6 @@ function actions(memory, item) {
   const named = (made, label) => (made.setAttribute("aria-label", label + about), made);
   return [
     named(button("Edit", (made) => edit(memory, item, made).catch((fault) => tell(fault.message, true))), "Edit"),
-    named(button("Earlier versions", (made) => history(memory, item, made)), "Earlier versions"),
     named(button("Forget…", () => forget(memory), "danger"), "Forget"),
   ];
 }
@@ -140,23 +139,6 @@ async function edit(memory, item, opener) {
   field.focus();
 }
 
-async function history(memory, item, opener) {
-  const open = item.querySelector(".versions");
-  if (open) return open.remove();
-  const box = el("div", { className: "versions" });
-  item.append(box);
-  opener.disabled = false;
-  try {
-    const versions = await api.memoryHistory(place(), memory);
-    box.append(versions.length
-      ? el("ul", {}, versions.map((old) => el("li", { className: "saying" }, el("p", { className: "text" }, old.text),
-          terms([["Said", when(old.recorded_at, place().zone)], ["Superseded", when(old.valid_until, place().zone)]]))))
-      : el("p", { className: "note" }, "There are no earlier versions."));
-  } catch (fault) {
-    box.append(el("p", { className: "bad" }, fault.message));
-  }
-}
-
 /** Show what would go, and have it forgotten for good. */
 async function forget(memory) {
   try {
@@ -168,7 +150,7 @@ async function forget(memory) {
         el("p", { className: "text saying" }, memory.text),
         el("p", {}, "This will go:"),
         el("ul", {}, plan.removed.map((one) => el("li", {}, `${one.count} × ${one.kind} (${one.place})`))),
-        plan.kept_threads.length ? el("div", {}, el("p", {}, `It stands in ${count(plan.kept_threads.length, "conversation")} still: ${plan.kept_threads.join(", ")}.`),
+        plan.kept_threads.length ? el("div", {}, el("p", {}, `It stands in ${count(plan.kept_threads.length, "conversation")} still: ${plan.kept_threads.map((thread) => thread.split("/").at(-1)).join(", ")}.`),
           el("label", { className: "check" }, threads, "Delete these conversations too")) : null,
         plan.remarks.length ? el("p", { className: "note" }, plan.remarks.join(" ")) : null,
       ].filter(Boolean),

@@ -2,12 +2,14 @@
 
 import * as api from "./api.js";
 import { said } from "./answer.js";
+import { reread } from "./chat.js";
 import { confirm } from "./dialog.js";
 import { button, byId, count, el, when } from "./dom.js";
 import { goTo, place, token } from "./place.js";
 import { picture, rows } from "./tree.js";
 
 let loads = 0;
+let news = ""; // what was just done, told once the list is there again
 
 /** Nothing to listen to: all buttons are made with what they act on. */
 export function begin() {}
@@ -23,7 +25,8 @@ export async function show([name] = []) {
     byId("threads").replaceChildren(...known.map((one) => el("li", {}, el("button", {
       type: "button", className: "pick", "aria-pressed": String(one === open), onclick: () => go(nameOf(one)),
     }, `${one.is_session ? "session " : ""}${one.id}`, el("small", {}, [count(one.turns, "turn"), one.user, when(one.used_at, place().zone)].filter(Boolean).join(" · "))))));
-    tell(known.length ? "" : "There are no conversations here yet.");
+    tell(news || (known.length ? "" : "There are no conversations here yet."));
+    news = "";
     byId("thread").replaceChildren();
     if (open) await unfold(open, mine);
     else if (known.length) byId("thread").append(el("p", { className: "empty" }, "Choose a conversation to see its tree."));
@@ -51,7 +54,7 @@ async function unfold(one, mine) {
   ];
   if (one.is_session) {
     const { messages } = await api.conversation(here(one));
-    if (mine === loads) byId("thread").replaceChildren(...head, el("ol", { className: "entries" }, said(messages)));
+    if (mine === loads) byId("thread").replaceChildren(...head, el("ol", { className: "log" }, said(messages)));
     return;
   }
   const checkpoints = await api.checkpoints(here(one));
@@ -70,6 +73,7 @@ function rowItem(one, row, shown, i) {
   const parent = shown.find((other) => other.info.id === row.parent);
   const facts = [
     info.is_head ? "● the thread stands here" : "",
+    info.run_id ? "" : "set by hand",
     parent && shown[i - 1] !== parent ? `branches off “${short(saidLast(parent.info))}”` : "",
     info.interrupts.length ? "waits for an answer" : info.next.length ? `before ${info.next.join(", ")}` : "",
     when(info.created_at, place().zone),
@@ -97,7 +101,7 @@ async function reading(one, info, isOpen) {
   byId("thread").append(box);
   try {
     const { messages } = await api.conversation(here(one), info.id);
-    box.append(el("ol", { className: "entries" }, said(messages)));
+    box.append(el("ol", { className: "log" }, said(messages)));
   } catch (fault) {
     box.append(el("p", { className: "bad", role: "alert" }, fault.message));
   }
@@ -119,8 +123,9 @@ function chatIn(one) {
 async function switchTo(one, checkpoint) {
   try {
     await api.switchTo(here(one), checkpoint);
+    reread();
+    news = "The next message goes on from there; the other line stays reachable.";
     await show([nameOf(one)]);
-    tell("The next message goes on from there; the other line stays reachable.");
   } catch (fault) {
     tell(fault.message);
   }
@@ -147,9 +152,9 @@ function remove(one) {
     isDanger: true,
     action: async () => {
       await api.remove(here(one));
+      reread();
+      news = `${one.id} is gone.`;
       location.hash = "#threads";
-      await show();
-      tell(`${one.id} is gone.`);
     },
   });
 }
