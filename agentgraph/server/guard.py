@@ -30,6 +30,7 @@ __all__ = ["Guard"]
 
 _EVERYTHING: Final[frozenset[Right]] = frozenset({"admin", "tenant", "user"})
 _ENTERED: Final = "agentgraph.entered"
+_KEY_PROTOCOL: Final = "agentgraph-key."
 _COUNTED: Final = "agentgraph.counted"
 _TENANT_IN_PATH: Final = re.compile(r"/v1/([A-Za-z0-9_.@+\-]{1,128})(?::[^/]*)?/")
 _SOON_S: Final = 1.0
@@ -175,12 +176,16 @@ def _tenant_in(path: str) -> str | None:
 
 
 def _offered(headers: Headers) -> str:
-    """Return the key a request brings, as `Authorization: Bearer …` or as `x-api-key`."""
+    """Return the key a request brings, as `Authorization: Bearer …`, `x-api-key`, or a WebSocket's subprotocol."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if given.strip() and scheme.lower() == "bearer":
         return given.strip()
     if offered := headers.get("x-api-key", ""):
         return offered
+    # A page that opens a WebSocket can set no header but this one.
+    for protocol in headers.get("sec-websocket-protocol", "").split(","):
+        if protocol.strip().startswith(_KEY_PROTOCOL):
+            return protocol.strip().removeprefix(_KEY_PROTOCOL)
     if given:
         raise NotAuthenticatedError("send the key as 'Authorization: Bearer <key>'", code="invalid_api_key")
     raise NotAuthenticatedError("no API key: send 'Authorization: Bearer <key>'", code="missing_api_key")
