@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from agentgraph.app import AgentGraph
-from agentgraph.errors import InvalidInputError, NotFoundError
+from agentgraph.errors import InvalidInputError
 from agentgraph.plain import checked
 from agentgraph.run import OnBusy, OnDisconnect, RunRequest, RunResult
 from agentgraph.scope import Scope
@@ -123,7 +123,7 @@ async def run_request(
     if dress is not None:
         told = await dress(told)
     if asked.reset_history:
-        await _reset(app, scope, is_bound=caller.user is not None)
+        await _reset(app, request, scope)
     return told
 
 
@@ -245,17 +245,11 @@ def _answer(result: RunResult, thread: str | None) -> dict[str, Any]:
     return {"response": result.text, "tool_runs": runs, **chat_answer(result, thread=thread)}
 
 
-async def _reset(app: AgentGraph, scope: Scope, *, is_bound: bool) -> None:
-    """Delete a conversation; whoever acts for one person alone, only one that this person began."""
+async def _reset(app: AgentGraph, request: HTTPConnection, scope: Scope) -> None:
+    """Delete a conversation of the caller's."""
     tenant = scope.tenant if scope.session is None else f"{scope.tenant}:{scope.session}"
-    if is_bound and scope.session is None:
-        theirs = await app.threads.list(tenant=scope.tenant, user=scope.user, limit=10_000)
-        if all(info.thread != scope.thread for info in theirs):
-            return
-    try:
-        await app.threads.delete(tenant=tenant, thread=scope.thread)
-    except NotFoundError:
-        return
+    await authorize(request, tenant, user=scope.user, thread=scope.thread)  # another user's is none of theirs
+    await app.threads.delete(tenant=tenant, thread=scope.thread)
 
 
 def _digest(parts: list[Any]) -> str:

@@ -128,7 +128,8 @@ class EventLog:
                     return
                 news = self._news
                 try:
-                    await asyncio.wait_for(news.wait(), idle_s)
+                    async with asyncio.timeout(idle_s):
+                        await news.wait()
                 except TimeoutError:
                     yield after, None
         finally:

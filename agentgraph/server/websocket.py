@@ -22,12 +22,12 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from agentgraph.app import AgentGraph
-from agentgraph.errors import InvalidInputError, NotFoundError, PermissionDeniedError, RateLimitedError
+from agentgraph.errors import AgentGraphError, InvalidInputError, NotFoundError, PermissionDeniedError, RateLimitedError
 from agentgraph.server.chat import ChatRequest, Dress, DressedFor, run_request
 from agentgraph.server.client import ClientFields, client_of
-from agentgraph.server.errors import fault_of, problem
+from agentgraph.server.errors import fault_of
 from agentgraph.server.event_log import EventLog, EventLogs, event_id, fault_told, read_event_id
-from agentgraph.server.gate import request_id_of
+from agentgraph.server.gate import error_response, request_id_of
 from agentgraph.server.guard import Guard
 from agentgraph.server.sse import HEARTBEAT_S
 
@@ -39,7 +39,6 @@ _TOO_LARGE: Final = 1009
 _TRY_AGAIN: Final = 1013
 _GONE: Final = 1006
 _SUBPROTOCOL: Final = "agentgraph"
-_KEY_PROTOCOL: Final = "agentgraph-key."
 _KINDS: Final = {"tool_call_start": "tool_call", "tool_call_complete": "tool_call", "tool_call_error": "tool_call"}
 
 
@@ -146,22 +145,19 @@ class WebSocketChat:
 
     async def serve(self) -> None:
         """Let the client in, and answer it until it leaves; its runs go on unless they were to end with it."""
-        _with_key_of_protocols(self._websocket)
         try:
             await self._admit(self._websocket)
-        except Exception as error:  # noqa: BLE001  told as over HTTP
-            fault = fault_of(error, request_id=request_id_of(self._websocket.scope))
-            await self._websocket.send_denial_response(problem(fault, request_id=request_id_of(self._websocket.scope)))
+        except AgentGraphError as error:
+            await self._websocket.send_denial_response(error_response(self._websocket.scope, error))
             return
         offered = self._websocket.scope.get("subprotocols", [])
         await self._websocket.accept(subprotocol=_SUBPROTOCOL if _SUBPROTOCOL in offered else None)
-        heart = self._spawn(self._beat())
+        self._spawn(self._beat())
         try:
             await self._listen()
         except WebSocketDisconnect:
             pass
         finally:
-            heart.cancel()
             for task in set(self._tasks):
                 task.cancel()
             if self._tasks:
@@ -282,9 +278,10 @@ class WebSocketChat:
     async def _beat(self) -> None:
         while True:
             self._has_sent.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._has_sent.wait(), self._heartbeat_s)
-            if not self._has_sent.is_set():
+            try:
+                async with asyncio.timeout(self._heartbeat_s):
+                    await self._has_sent.wait()
+            except TimeoutError:
                 await self._send({"type": "heartbeat"})
 
     async def _send(self, told: dict[str, Any]) -> None:
@@ -343,15 +340,6 @@ def _read(text: str | None) -> tuple[_Chat | _Cancel | _Resume | _Config | _Ping
         raise InvalidInputError("a frame is an object with a 'type'", param="type", code="invalid_frame")
     name = given.get("id")
     return _FRAME.validate_python(given), name if isinstance(name, str) else None
-
-
-def _with_key_of_protocols(websocket: WebSocket) -> None:
-    """Take a key from the subprotocols, where a page has put it: browsers send no headers of a page's own."""
-    for offered in websocket.scope.get("subprotocols", []):
-        if offered.startswith(_KEY_PROTOCOL) and "authorization" not in websocket.headers:
-            key = offered.removeprefix(_KEY_PROTOCOL).encode("latin-1", "replace")
-            websocket.scope["headers"] = [*websocket.scope["headers"], (b"authorization", b"Bearer " + key)]
-            del websocket._headers  # noqa: SLF001  Starlette keeps what it has read
 
 
 def _refuse_foreign_pages(request: HTTPConnection, allowed: tuple[str, ...]) -> None:

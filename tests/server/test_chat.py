@@ -122,7 +122,7 @@ def test_whoever_acts_for_one_person_resets_only_what_that_person_began(serve: S
     ana, ben = (make_key(served, scope="user", tenant="acme", user=user) for user in ("ana", "ben"))
     body = {"message": "Hi", "thread": "t1"}
     assert served.http.post("/chat", json=body, headers=ana).status_code == 200
-    served.http.post("/chat", json={**body, "reset_history": True}, headers=ben)
+    assert served.http.post("/chat", json={**body, "reset_history": True}, headers=ben).status_code == 404
     assert "t1" in [info.thread for info in asyncio.run(served.app.threads.list(tenant="acme", user="ana"))]
     served.http.post("/chat", json={**body, "reset_history": True}, headers=ana)
     assert said(served) == ["Hi"]
