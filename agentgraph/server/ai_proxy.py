@@ -26,6 +26,7 @@ from agentgraph.server.openai.api import OpenAIApi
 from agentgraph.server.openai.chat import completed
 from agentgraph.server.openai.models import usable_models
 from agentgraph.server.openai.request import read_chat_completion_request
+from agentgraph.streaming.agent_events import dumps
 
 __all__ = ["AiProxyRequest", "ai_proxy_router"]
 
@@ -74,7 +75,7 @@ class AiProxyRequest(ClientFields):
             told["response_format"] = {"type": self.response_format}
         elif self.response_format is not None:
             told["response_format"] = self.response_format
-        return orjson.dumps(told)
+        return dumps(told)
 
 
 def ai_proxy_router(app: AgentGraph) -> APIRouter:
