@@ -15,7 +15,7 @@ from tests.server.rest.fuzzing import fuzz
 
 pytestmark = pytest.mark.integration
 
-EACH = int(os.environ.get("AGENTGRAPH_FUZZ_EACH", "4"))
+EACH = int(os.environ.get("AGENTGRAPH_FUZZ_EACH", "2"))
 
 
 # Schemathesis, not these tests, draws with `random` where some schemas are negated.
