@@ -44,6 +44,7 @@ from agentgraph.run import RunRequest, RunResult
 from agentgraph.runs.aftercare import Aftercare
 from agentgraph.runs.briefing import Briefing
 from agentgraph.runs.hooks import Hook, Hooks
+from agentgraph.runs.observer import Observer
 from agentgraph.runs.recent import RecentRuns
 from agentgraph.runs.runner import Runner
 from agentgraph.runs.runs import Runs
@@ -58,6 +59,7 @@ from agentgraph.stores.checkpoints import TenantCheckpoints
 from agentgraph.stores.database.database import Database
 from agentgraph.stores.threads.database import ThreadDatabase
 from agentgraph.stores.threads.steady_clock import GivenClock, SteadyClock
+from agentgraph.telemetry import open_traces
 from agentgraph.temporal import resolve
 from agentgraph.threads.journal import RunJournal
 from agentgraph.threads.session_gate import SessionGate
@@ -175,6 +177,8 @@ class AgentGraph:
             manager_fn=manager_fn,
             extract_text=extract_text,
         )
+        self.traces = open_traces(self.settings)
+        self._observers: list[Observer] = [] if self.traces is None else [self.traces]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._opening: asyncio.Lock | None = None
@@ -238,6 +242,10 @@ class AgentGraph:
             NotFoundError: There is none of that name there.
         """
         self._toolbox.remove(name, tenant)
+
+    def observe(self, observer: Observer) -> None:
+        """Have every run that begins from now on watched, for telemetry."""
+        self._observers.append(observer)
 
     # Life
 
@@ -553,6 +561,8 @@ class AgentGraph:
     async def _open_runner(self, pool: ThreadPoolExecutor, resources: AsyncExitStack) -> Runner:
         """Open models, stores and the graph; what was opened is closed with `resources`, the latest first."""
         settings = self.settings
+        if self.traces is not None:
+            resources.push_async_callback(asyncio.to_thread, self.traces.close)
         models = ModelPool(settings, progress=self._progress)
         resources.push_async_callback(models.aclose)
         url = settings.database_url
@@ -639,6 +649,7 @@ class AgentGraph:
             one_off=graph.compile(store=self._memories, name="agentgraph"),
             outbox=outbox,
             recent=RecentRuns(settings.retry_window_s),
+            observers=self._observers,
         )
         if worker is not None:
             under_way.spawn(_collect_debts(outbox, worker))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from agentgraph.events import RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, ToolCallDelta
 from agentgraph.run import RunResult
+from agentgraph.runs.observer import Hear
 from agentgraph.stores.threads.runs import Stop
 
 __all__ = ["RunHandle"]
 
+logger = logging.getLogger(__name__)
 _PATIENCE_S: Final = 0.5  # for a tool or a model that does not stop when told to; then the run ends without it
 
 
@@ -25,6 +28,7 @@ class RunHandle:
         self.stop: Stop | None = None
         self.events: list[RunEvent] = []
         self.listeners = 0
+        self.observers: tuple[Hear, ...] = ()
         self._news = asyncio.Event()
         self._work: asyncio.Task[Any] | None = None
         self._over: asyncio.Future[None] | None = None
@@ -40,6 +44,11 @@ class RunHandle:
         if isinstance(event, RunStarted) and any(isinstance(told, RunStarted) for told in self.events):
             return  # a run that is carried on began long ago
         self.events.append(event)
+        for hear in self.observers:
+            try:
+                hear(event)
+            except Exception:  # a run does not fail because it is watched
+                logger.exception("an observer of run %s failed", self.run_id)
         news, self._news = self._news, asyncio.Event()
         news.set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -37,6 +37,7 @@ from agentgraph.runs.aftercare import Aftercare
 from agentgraph.runs.briefing import Briefing
 from agentgraph.runs.handle import RunHandle
 from agentgraph.runs.hidden_steps import HiddenSteps
+from agentgraph.runs.observer import Observer
 from agentgraph.runs.recent import RecentRuns
 from agentgraph.runs.record import error_record, events_of, result_record
 from agentgraph.runs.thread_access import FIRST_LOOK_S, LAST_LOOK_S, ThreadAccess
@@ -81,6 +82,7 @@ class Runner:
         outbox: Where a turn files what memory owes.
         recent: One-off runs that can be joined.
         hidden: What one-off runs did that their callers were not told.
+        observers: Watch every run that begins.
     """
 
     settings: Settings
@@ -92,6 +94,7 @@ class Runner:
     outbox: TenantCheckpoints
     recent: RecentRuns
     hidden: HiddenSteps = field(default_factory=HiddenSteps)
+    observers: Sequence[Observer] = ()
     _handles: dict[str, RunHandle] = field(default_factory=dict)
     _carried: dict[str, tuple[str, Lease | None]] = field(default_factory=dict)  # run → tenant and lease
 
@@ -149,6 +152,7 @@ class Runner:
             except InvalidInputError as error:
                 handle.tell(RunFailed(run_id=handle.run_id, error=error))
                 return handle
+            self._show(request, handle)
             ended = self.recent.add(request, handle)
             self.under_way.spawn(self._one_off(with_message_ids(request), handle)).add_done_callback(lambda _: ended())
             return handle
@@ -158,6 +162,10 @@ class Runner:
         except asyncio.CancelledError:
             accepting.add_done_callback(lambda accepted: self._left(request, accepted.result()))
             raise
+
+    def _show(self, request: RunRequest, handle: RunHandle) -> None:
+        if self.observers:
+            handle.observers = tuple(observer.begun(request, handle.run_id) for observer in self.observers)
 
     def _left(self, request: RunRequest, handle: RunHandle) -> None:
         """Do as the request says about a caller who went away, unless somebody else listens."""
@@ -226,6 +234,7 @@ class Runner:
             )  # what cannot work is refused before it is accepted
             accepted = await self._accepted(request, handle.run_id)
         except Exception as error:  # noqa: BLE001  handed to the caller as the run's last event
+            self._show(request, handle)
             handle.tell(RunFailed(run_id=handle.run_id, error=_translated(error)))
             return handle
         row = accepted.row
@@ -237,6 +246,7 @@ class Runner:
                 return self.joined(row)
             handle = RunHandle(row.run_id, request.scope.tenant)
             context = replace(context, run_id=row.run_id)
+        self._show(request, handle)
         self._handles[row.run_id] = handle
         self.under_way.spawn(self._carry(row, request, context, handle, accepted.begun))
         return handle
@@ -303,6 +313,8 @@ class Runner:
             await self._note(row, request, context, begun.lease, outcome)
         except LeaseLostError:
             # Another process has the thread, and with it this run: what it makes of it is what happened.
+            for observer in self.observers:
+                observer.lease_lost(row.run_id)
             self.database.close_lease(begun.lease)
             return
         except Exception as error:  # noqa: BLE001  noted with the run, and told
@@ -388,6 +400,8 @@ class Runner:
                 handle.tell(RunFailed(run_id=row.run_id, error=failure))
             else:
                 logger.info("carrying on run %s, which its process left", row.run_id)
+                if not handle.observers:
+                    self._show(request, handle)
                 handle.tell(self.briefing.started(request, row.run_id))
                 with self.under_way.counted(request.scope.tenant):
                     await self._hold(row, request, context, handle, begun)

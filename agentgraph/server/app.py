@@ -27,6 +27,8 @@ from agentgraph.server.gate import Gate, error_response
 from agentgraph.server.guard import Guard
 from agentgraph.server.health import Readiness, health_router, package_version
 from agentgraph.server.langserve import langserve_router
+from agentgraph.server.logs import AccessLog, RunIds
+from agentgraph.server.metrics import Metrics, RequestMetrics, metrics_router
 from agentgraph.server.openai import openai_router
 from agentgraph.server.openapi import describe
 from agentgraph.server.page import page_file, page_router, wants_page
@@ -73,6 +75,7 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
     agent = app or AgentGraph(settings)
     guard = Guard(agent)
     readiness = Readiness(guard.shutdown)
+    metrics = _metrics(agent)
     endpoint = _mcp_endpoint(agent)
 
     @asynccontextmanager
@@ -90,6 +93,8 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
             warming = asyncio.create_task(_warm_up(agent, readiness)) if warm_up else None
             if endpoint is not None:
                 await resources.enter_async_context(endpoint.open())
+            if metrics is not None:
+                resources.enter_context(metrics.served_on(agent.settings.host, agent.settings.metrics_port))
             readiness.is_open = True
             try:
                 yield
@@ -114,6 +119,7 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
         server.add_middleware(CORSMiddleware, **_cors(agent.settings.cors_origins))
     if agent.settings.trusted_proxies:
         server.add_middleware(Proxies, trusted=agent.settings.trusted_proxies)
+    _watch(server, agent, metrics)
     server.add_exception_handler(HTTPException, _told)
     server.add_exception_handler(RequestValidationError, _told)
     server.include_router(openai_router(agent), prefix="/v1")
@@ -136,6 +142,29 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
 
     describe(server)
     return server
+
+
+def _metrics(agent: AgentGraph) -> Metrics | None:
+    settings = agent.settings
+    if not settings.enable_metrics and settings.metrics_port is None:
+        return None
+    metrics = Metrics(with_tenants=settings.metrics_tenants)
+    agent.observe(metrics)
+    return metrics
+
+
+def _watch(server: FastAPI, agent: AgentGraph, metrics: Metrics | None) -> None:
+    """Have requests counted, logged and traced, each only where that is wanted."""
+    if metrics is not None:
+        server.add_middleware(RequestMetrics, metrics=metrics)
+        server.include_router(metrics_router(metrics))
+    if agent.settings.log_format == "json" or agent.settings.debug:
+        agent.observe(RunIds())
+        server.add_middleware(AccessLog)
+    if agent.traces is not None:
+        from agentgraph.server.telemetry import RequestSpans
+
+        server.add_middleware(RequestSpans, traces=agent.traces)
 
 
 async def _leave_alone() -> None:

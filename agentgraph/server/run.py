@@ -19,6 +19,7 @@ from agentgraph.app import AgentGraph
 from agentgraph.errors import ConfigurationError
 from agentgraph.server.app import PLACES, create_app
 from agentgraph.server.keys import Keys
+from agentgraph.server.logs import logging_to_stderr
 from agentgraph.server.protocol import PatientProtocol
 from agentgraph.server.shutdown import GracefulServer
 from agentgraph.settings import Settings
@@ -62,8 +63,8 @@ def serve(
         application = create_app(agent, warm_up=True)
         config = uvicorn.Config(
             application,
-            log_level="debug" if settings.debug else "warning",
-            access_log=settings.debug,
+            log_config=None,
+            access_log=False,  # ours has no queries, and ids (`logs.py`)
             server_header=False,
             proxy_headers=False,  # nobody in front is trusted unless told so: `trusted_proxies`
             http=PatientProtocol,
@@ -76,7 +77,8 @@ def serve(
             let_go=lambda: application.state.let_go(),
             ready=lambda: (on_ready or _announce)(address),
         )
-        server.run(sockets=[listener])
+        with logging_to_stderr(style=settings.log_format, debug=settings.debug):
+            server.run(sockets=[listener])
     if not server.started:
         raise ConfigurationError("the server could not start; its log says why", code="not_started")
 
