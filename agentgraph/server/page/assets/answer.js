@@ -164,11 +164,11 @@ export class Answer {
   }
 
   /** Return what the run's picture is drawn from. */
-  record(question, conversation, error = null) {
+  record(question, tenant, error = null) {
     return {
       runId: this.started?.run_id ?? null,
       model: this.started?.model ?? "",
-      question, conversation, error,
+      question, tenant, error,
       nodes: this.nodes,
       loose: this.untold(),
       total: this.ending?.duration_ms ?? null,

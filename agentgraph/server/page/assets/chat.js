@@ -89,7 +89,7 @@ async function attempt(answer, body, name, question) {
       toEnd();
     }
     if (!ending) throw new Fault("The connection broke off within the answer.", { retry: true, code: "broken_off" });
-    keep(answer.record(question, body.thread ?? body.session));
+    keep(answer.record(question, body.tenant));
     tell(ending.is_cancelled ? "Stopped." : "");
     if (running === turn && ending.interrupts.length) ask(ending.interrupts);
   } catch (fault) {
@@ -98,7 +98,7 @@ async function attempt(answer, body, name, question) {
       answer.clear();
       return attempt(answer, body, name, question);
     };
-    keep(answer.record(question, body.thread ?? body.session, fault.message));
+    keep(answer.record(question, body.tenant, fault.message));
     answer.fail(fault, again);
     tell("");
   } finally {

@@ -54,6 +54,14 @@ async function meet() {
   show({ isFirst: true });
 }
 
+/** Go on with another key: what was shown with the one before goes. */
+function become(other) {
+  key.set(other);
+  runs.clear();
+  chat.reread();
+  meet();
+}
+
 byId("theme").addEventListener("click", () => {
   const now = document.documentElement.dataset.theme ?? "system";
   paint(THEMES[(THEMES.indexOf(now) + 1) % THEMES.length]);
@@ -61,18 +69,15 @@ byId("theme").addEventListener("click", () => {
 byId("access").addEventListener("submit", (event) => {
   event.preventDefault();
   const field = event.target.elements.key;
-  key.set(field.value.trim());
+  become(field.value.trim());
   field.value = "";
-  meet();
 });
 byId("drop").addEventListener("click", () => {
-  key.set("");
-  meet();
+  become("");
 });
 document.addEventListener("needs-key", () => {
   byId("where").open = true;
-  const field = byId("access").elements.key;
-  if (document.activeElement === document.body) field.focus();
+  if (document.activeElement === document.body) byId("access").elements.key.focus();
 });
 window.addEventListener("hashchange", () => show());
 window.addEventListener("offline", () => banner("You are offline. What is on the page stays; nothing can be sent."));
@@ -80,7 +85,7 @@ window.addEventListener("online", meet);
 
 paint(THEMES.includes(localStorage.getItem("agentgraph.theme")) ? localStorage.getItem("agentgraph.theme") : "system");
 if (matchMedia("(max-width: 48rem)").matches) byId("where").open = false;
-for (const view of Object.values(VIEWS)) view.begin();
+for (const view of Object.values(VIEWS)) view.begin?.();
 restore();
 let spoken = JSON.stringify(place());
 onPlace(() => {

@@ -10,11 +10,11 @@ const kept = [];
 let graph = { nodes: [], edges: [] };
 let loads = 0;
 
-/** Nothing to listen to. */
-export function begin() {}
-
 /** Set the graph that runs are drawn on. */
 export const draw = (told) => (graph = told);
+
+/** Forget all runs: somebody else may be here now. */
+export const clear = () => (kept.length = 0);
 
 /** Keep what was seen of a run. */
 export function keep(record) {
@@ -38,7 +38,7 @@ export async function show([id] = []) {
   }
   if (mine !== loads) return;
   const seen = new Set(kept.map((one) => one.runId));
-  const listed = [...kept, ...others.filter((one) => !seen.has(one.id)).map(noted)];
+  const listed = [...kept.filter((one) => one.tenant === at.tenant), ...others.filter((one) => !seen.has(one.id)).map(noted)];
   const chosen = listed.find((one) => one.runId === id) ?? listed[0];
   byId("run").replaceChildren(...(chosen ? [chooser(listed, chosen), ...view(chosen)] : [el("p", { className: "empty" }, "No run yet. Say something in the chat, and its path is drawn here.")]),
     ...(fault ? [el("p", { className: "bad", role: "alert" }, fault)] : []));

@@ -11,9 +11,6 @@ import { picture, rows } from "./tree.js";
 let loads = 0;
 let news = ""; // what was just done, told once the list is there again
 
-/** Nothing to listen to: all buttons are made with what they act on. */
-export function begin() {}
-
 /** Show the conversations of this place, and the one named in the address. */
 export async function show([name] = []) {
   const mine = ++loads;
