@@ -115,6 +115,14 @@ def _agent(served: Served, owner: Owner) -> str:
     return name
 
 
+def _tool(served: Served, owner: Owner) -> str:
+    name = f"tool_{owner.tenant}_{owner.user}"
+    function = {"name": name, "description": CANARY, "parameters": {"type": "object", "properties": {}}}
+    body = {"tools": [{"type": "function", "function": function}]}
+    _as_owner(served, owner, "POST", f"/v1/{owner.tenant}/tools", body)
+    return name
+
+
 def _response(served: Served, owner: Owner) -> str:
     key = make_key(served, scope="user" if owner.user else "tenant", tenant=owner.tenant, user=owner.user)
     answer = served.http.post("/v1/responses", json={"input": f"I say {CANARY}.", "store": True}, headers=key)
@@ -138,6 +146,7 @@ KINDS = {
     "memory": Kind(frozenset({"memory", "memory_id", "key"}), _memory),
     "agent": Kind(frozenset({"agent_name"}), _agent, is_tenants=True),
     "response": Kind(frozenset({"response_id", "previous_response_id"}), _response),
+    "tool": Kind(frozenset({"{tenant}/tools/{name}", "v1/tools/{name}"}), _tool, is_tenants=True),
     "model": Kind(frozenset({"model", "model_id"}), _model, missing="openai/gpt-missing", is_shared=True),
     # An administrator's: a tenant's key is refused whatever it names.
     "function": Kind(frozenset({"functions/{name}"}), lambda served, owner: "some_function"),
@@ -180,6 +189,10 @@ class Operation:
         if "application/json" in content:
             options["json"] = self._body(content["application/json"], ids)
         return {"method": self.method, "url": path, **options}
+
+    def names(self, value: str, request: dict[str, Any]) -> bool:
+        """Say whether a request names an object at all."""
+        return value in re.split(r"[/:?]", request["url"]) or f'"{value}"' in json.dumps(request)
 
     def _kind_of(self, match: re.Match[str]) -> str:
         """Return the kind a path parameter names: by the end of the path it is at, else by its name."""
@@ -288,14 +301,13 @@ def walk(served: Served, headers: dict[str, str], foreign: Ids, missing: Ids, *,
                 {**(foreign if kind == "tenant" else base), kind: foreign[kind]},
                 {**base, kind: KINDS[kind].missing},
             ]
-            answers, names_it = [], False
+            if not operation.names(foreign[kind], operation.request(asked[0])):
+                continue
+            answers = []
             for ids in asked:
                 request = operation.request(ids)
-                names_it = names_it or f'"{ids[kind]}"' in json.dumps(request) or f"/{ids[kind]}" in request["url"]
                 request["headers"] = {**request["headers"], **own}
                 answers.append((served.http.request(**request), ids))
-            if not names_it:
-                continue
             where = f"{operation} ({kind})"
             if any(answer.status_code >= 500 for answer, _ in answers):
                 faults.append(f"{where}: {[(answer.status_code, answer.text[:200]) for answer, _ in answers]}")
@@ -303,7 +315,7 @@ def walk(served: Served, headers: dict[str, str], foreign: Ids, missing: Ids, *,
                 faults.append(f"{where}: {first} is not {second}")
             if CANARY in answers[0][0].text:
                 faults.append(f"{where}: tells what is another's: {answers[0][0].text[:300]}")
-            if kind == "tenant" and names_it and answers[0][0].status_code < 400:
+            if kind == "tenant" and answers[0][0].status_code < 400:
                 faults.append(f"{where}: {answers[0][0].status_code} for a foreign tenant")
     return faults
 
