@@ -26,10 +26,12 @@ class Load:
     per_second: float
     cpu_ms: float
     failures: int
+    first_p50_ms: float = 0.0
 
 
 class Connection(asyncio.Protocol):
     def __init__(self) -> None:
+        self.first_at = 0.0
         self._answer: asyncio.Future[int] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -51,6 +53,7 @@ class Connection(asyncio.Protocol):
                 return
             head = bytes(self._buffer[:end]).lower()
             _, found, after = head.partition(b"content-length:")
+            self.first_at = time.perf_counter()
             self._size = end + 4 + int(after.partition(b"\r\n")[0]) if found else -1
         done = len(self._buffer) >= self._size if self._size >= 0 else self._buffer.endswith(b"0\r\n\r\n")
         if done and self._answer is not None and not self._answer.done():
@@ -70,6 +73,7 @@ async def _measure(port: int, path: str, request: Request, pid: int, connections
     loop = asyncio.get_running_loop()
     opened = [(await loop.create_connection(Connection, "127.0.0.1", port))[1] for _ in range(connections)]
     milliseconds: list[float] = []
+    firsts: list[float] = []
     failures = 0
     started, cpu = time.perf_counter(), _cpu_s(pid)
     numbers = iter(range(-max(100, connections * 2), count))
@@ -85,6 +89,7 @@ async def _measure(port: int, path: str, request: Request, pid: int, connections
             before = time.perf_counter()
             status = await connection.ask(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             if number >= 0:
+                firsts.append((connection.first_at - before) * 1000)
                 milliseconds.append((time.perf_counter() - before) * 1000)
                 failures += status != 200
 
@@ -100,6 +105,7 @@ async def _measure(port: int, path: str, request: Request, pid: int, connections
         per_second=count / took,
         cpu_ms=used * 1000 / count,
         failures=failures,
+        first_p50_ms=statistics.median(firsts),
     )
 
 

@@ -54,10 +54,10 @@ def request(*, stream: bool, thread: str | None) -> Request:
 
 
 @contextmanager
-def running(command: list[str], port: int, **environment: str) -> Iterator[int]:
+def running(command: list[str], port: int, *, python: str = sys.executable, **environment: str) -> Iterator[int]:
     """Run a process until the block ends; yields its id once it listens."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AGENTGRAPH_", "OPENAI_", "GOOGLE_"))}
-    with subprocess.Popen([sys.executable, *command], env=inherited | environment) as process:
+    with subprocess.Popen([python, *command], env=inherited | environment) as process:
         try:
             for _ in range(600):
                 if process.poll() is not None:
