@@ -137,8 +137,3 @@ class ApiKey:
             limits=self.limits,
             expires_at=self.expires_at,
         )
-
-    @property
-    def status(self) -> Literal["active", "revoked"]:
-        """What was decided of it; whether it has expired is a matter of the clock."""
-        return "active" if self.revoked_at is None else "revoked"

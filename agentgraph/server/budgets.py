@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import uuid4
 
 from agentgraph.errors import BudgetExceededError, ConfigurationError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Budgets", "Room", "price_microusd"]
 
 _TIGHT_RETRY_S: Final = 1.0
+_REMEMBERED_S: Final = 2.0
+
+_Place: TypeAlias = tuple[str, str, int | None, int | None]
 
 
 def _utc_now() -> datetime:
@@ -50,10 +53,9 @@ class Room:
 
 
 class Budgets:
-    """The budgets in a records database.
+    """The budgets in a records database. Belongs to one event loop.
 
     Args:
-        records: Opens it.
         prices: By model.
         lasts_s: After how long a reservation is void; no run takes longer.
         clock: Tells the present moment.
@@ -65,6 +67,7 @@ class Budgets:
         self._prices = prices
         self._lasts_s = lasts_s
         self._clock = clock
+        self._used_up: dict[_Place, tuple[float, BudgetExceededError]] = {}
 
     def rooms(self, accounts: Sequence[Account]) -> list[Room]:
         """Return the budgets that a run of these accounts takes from."""
@@ -82,22 +85,30 @@ class Budgets:
             StoreError: The database fails.
         """
         reservation_id, now = uuid4().hex, self._clock().timestamp()
+        for each in rooms:  # a flood of refusals does not reach the database
+            until, refusal = self._used_up.get(_place(each), (0.0, None))
+            if refusal is not None and now < until:
+                raise refusal.with_traceback(None)
 
-        def reserve(connection: Connection) -> BudgetExceededError | None:
+        def reserve(connection: Connection) -> tuple[_Place, BudgetExceededError] | None:
             from agentgraph.server import usage_records
 
             for each in rooms:
                 spent, reserved = usage_records.taken(connection, each.account, each.period, now=now)
                 refusal = _refusal(each, spent, reserved, (tokens, microusd))
                 if refusal is not None:
-                    return refusal
+                    return _place(each), refusal
             for each in rooms:
                 usage_records.reserve(
                     connection, reservation_id, each, tokens=tokens, microusd=microusd, until=now + self._lasts_s
                 )
             return None
 
-        if (refusal := await database.write(reserve)) is not None:
+        if (refused := await database.write(reserve)) is not None:
+            place, refusal = refused
+            if not refusal.is_retryable:
+                self._used_up = {key: row for key, row in self._used_up.items() if now < row[0]}
+                self._used_up[place] = (now + _REMEMBERED_S, refusal)
             raise refusal
         return reservation_id
 
@@ -149,6 +160,10 @@ def room(name: str, limits: Limits, now: datetime) -> Room:
         microusd=None if limits.budget_usd is None else round(limits.budget_usd * 1_000_000),
         resets_in_s=None if resets_at is None else (resets_at - now).total_seconds(),
     )
+
+
+def _place(room: Room) -> _Place:
+    return room.account, room.period, room.tokens, room.microusd
 
 
 def _has_budget(limits: Limits) -> bool:

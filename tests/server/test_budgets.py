@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage
 from agentgraph.errors import BudgetExceededError, ConfigurationError
 from agentgraph.events import Usage
 from agentgraph.server.budgets import Budgets
+from agentgraph.server.usage import UsageBook, UsageRow, UsedBy
 from agentgraph.settings import Limits, ModelPrice
 from agentgraph.stores.database.database import Database
 from agentgraph.testing import FrozenClock
@@ -173,3 +174,40 @@ def test_a_keys_requests_are_counted_before_anything_is_read(serve: Serve) -> No
     key = make_key(served, scope="tenant", tenant="acme", limits=Limits(requests_per_min=1))
     assert served.chat(headers=key).status_code == 200
     assert served.http.post("/v1/acme/chat/completions", content=b"no json", headers=key).status_code == 429
+
+
+async def test_a_budget_that_is_used_up_is_not_looked_up_for_every_refusal(database: Database, clock) -> None:
+    book = budgets(clock)
+    rooms = book.rooms(ACME)
+    first = await book.reserve(database, rooms, tokens=100, microusd=0)
+    await book.settle(database, first, rooms, tokens=100, microusd=0)
+    asked = []
+    write = database.write
+    database.write = lambda job: asked.append(job) or write(job)  # type: ignore[method-assign]
+    for _ in range(20):
+        with pytest.raises(BudgetExceededError):
+            await book.reserve(database, rooms, tokens=1, microusd=0)
+    assert len(asked) == 1
+    larger = book.rooms([("tenant:acme", Limits(budget_tokens=200))])
+    await book.reserve(database, larger, tokens=1, microusd=0)
+
+
+async def test_usage_is_summed_and_written_down(database: Database, tmp_path: Path, clock) -> None:
+    book = UsageBook(database, clock=clock)
+    used = UsageRow(runs=1, input_tokens=20, output_tokens=10, cost_microusd=7)
+
+    def note(tenant: str) -> None:
+        book.note(tenant=tenant, key_id="k", user=None, model="m", used=used)
+
+    note("acme")
+    assert not database.exists, "nothing else is kept, and nothing is made for it"
+    assert list((await book.of("acme", since="2026-03-01", until="2026-03-31")).values()) == [used]
+    await database.open()
+    note("acme")
+    note("globex")
+    await book.aclose()
+    elsewhere = Database(None, tmp_path)
+    found = await UsageBook(elsewhere).of("acme", since="2026-03-02", until="2026-03-02")
+    assert found == {UsedBy(tenant="acme", day="2026-03-02", key_id="k", user="", model="m"): used + used}
+    assert await UsageBook(elsewhere).of("acme", since="2026-03-03", until="2026-03-31") == {}
+    elsewhere.close()
