@@ -247,7 +247,7 @@ async def _streamed(told: Told, teller: ResponseTeller, request_id: str) -> Resp
 
     def failed(error: Exception) -> bytes:
         fault = fault_of(error, request_id=request_id)
-        return teller.failed("rate_limit_exceeded" if fault.status == 429 else "server_error", fault.message)
+        return teller.failed(fault.code, fault.message)
 
     stream = await EventStream.begun(frames(), told=failed)
     stream.headers["x-run-id"] = teller.run_id

@@ -705,3 +705,26 @@ def test_the_routes_behave_within_a_foreign_application(tmp_path: Any) -> None:
         assert http.post(path, content=iter([b"x" * 600] * 2)).status_code == 413
         assert http.post(path, headers={"authorization": "x"}).status_code == 401
     app.close()
+
+
+# Receipts
+
+
+def test_receipts_are_told_where_asked_for(serve: Serve) -> None:
+    served = serve(["Noted.", "Rex.", "Rex.", "Rex."], tools=[add])
+    served.chat(messages=[{"role": "user", "content": "My dog is called Rex."}])
+    asyncio.run(served.app.settled())
+    question = [{"role": "user", "content": "What is my dog called?"}]
+    assert "agentgraph" not in served.chat(messages=question).json()
+    told = served.chat(messages=question, headers={"x-receipts": "true"}).json()["agentgraph"]
+    assert told["memories"][0]["text"] == "My dog is called Rex."
+    assert told["tools"] == [{"name": "add", "offered": True, "reason": "few", "score": None}]
+    streamed = frames(served.chat(messages=question, stream=True, metadata={"receipts": "true"}))
+    assert streamed[-2]["choices"][0]["finish_reason"] == "stop"
+    assert streamed[-2]["agentgraph"]["memories"][0]["text"] == "My dog is called Rex."
+
+
+def test_receipts_tell_which_tools_ran(serve: Serve) -> None:
+    served = serve([calls(("s1", "add", {"a": 1, "b": 2})), "3."], tools=[add])
+    told = served.chat(headers={"x-receipts": "true"}).json()["agentgraph"]
+    assert [(run["name"], run["status"]) for run in told["tool_runs"]] == [("add", "success")]
