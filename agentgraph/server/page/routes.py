@@ -25,7 +25,6 @@ from agentgraph.server.auth import authorize, caller_of
 from agentgraph.server.gate import request_id_of
 from agentgraph.server.health import package_version
 from agentgraph.server.page.events import event_frame
-from agentgraph.server.rest.acting import check_thread_is_theirs
 from agentgraph.server.rest.message_views import InterruptView, MessageView, message_view
 
 __all__ = ["PageTurn", "page_file", "page_router", "wants_page"]
@@ -151,7 +150,6 @@ def page_router(app: AgentGraph) -> APIRouter:
             "tenant": scope.tenant if session is None else f"{scope.tenant}:{session}",
             "thread": thread,
         }
-        await check_thread_is_theirs(app, scope, **place)
         try:
             await app.threads.get(**place)
         except NotFoundError:
