@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
 
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
-from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient
+from openai import APIError, AsyncOpenAI, AsyncStream, DefaultAioHttpClient
 from pydantic import model_validator
 
 from agentgraph.errors import ConfigurationError
@@ -30,6 +33,25 @@ class DirectChatOpenAI(ChatOpenAI):
     def _take_answers_as_they_come(self) -> Self:
         self.async_client = PlainCompletions(self.root_async_client)
         return self
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """Read a plain answer here, which takes microseconds; LangChain has a thread do it, and waits for that."""
+        payload = self._get_request_payload(messages, stop=stop, **kwargs)
+        if "messages" not in payload or "response_format" in payload or self.include_response_headers:
+            return await super()._agenerate(messages, stop, run_manager, **kwargs)
+        try:
+            answer = await self.async_client.create(**payload)
+        except APIError as error:
+            # LangChain knows what it calls each error: it is met where LangChain looks for it.
+            failing = self.model_copy(update={"async_client": _Failing(error)})
+            return await super(DirectChatOpenAI, failing)._agenerate(messages, stop, run_manager, **kwargs)
+        return self._create_chat_result(answer)
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
@@ -76,6 +98,17 @@ class PlainCompletions:
         if isinstance(answer, dict):
             answer.setdefault("system_fingerprint", None)  # told as "" where it is not there
         return answer
+
+
+class _Failing(NamedTuple):
+    error: APIError
+
+    @property
+    def with_raw_response(self) -> _Failing:
+        return self
+
+    async def create(self, **_: Any) -> Any:
+        raise self.error
 
 
 class _Parsing(NamedTuple):

@@ -29,7 +29,7 @@ class RunHandle:
         self.events: list[RunEvent] = []
         self.listeners = 0
         self.observers: tuple[Hear, ...] = ()
-        self._news = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._work: asyncio.Task[Any] | None = None
         self._over: asyncio.Future[None] | None = None
 
@@ -49,22 +49,24 @@ class RunHandle:
                 hear(event)
             except Exception:  # a run does not fail because it is watched
                 logger.exception("an observer of run %s failed", self.run_id)
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        # Most events are told faster than they are read: nobody waits, and nothing need be done.
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)
 
     async def follow(self) -> AsyncGenerator[RunEvent, None]:
         """Yield all events, those told before first."""
         told = 0
         with self._listening():
             while True:
-                news = self._news
                 while told < len(self.events):
                     event = self.events[told]
                     told += 1
                     yield event
                     if isinstance(event, RunFinished | RunFailed):
                         return
-                await news.wait()
+                await self._next()
 
     async def result(self) -> RunResult:
         """Wait for the end.
@@ -74,10 +76,16 @@ class RunHandle:
         """
         with self._listening():
             while (ending := self.ending) is None:
-                await self._news.wait()
+                await self._next()
         if isinstance(ending, RunFailed):
             raise ending.error
         return RunResult.from_events(self.events)
+
+    def _next(self) -> asyncio.Future[None]:
+        """Return what is done once another event is told."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        return waiting
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
