@@ -1,6 +1,7 @@
 """`RemoteRunnable` and bare HTTP against LangServe's routes."""
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -9,8 +10,10 @@ from langchain_core.exceptions import ModelTimeoutError
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.tools import tool
 from langserve import RemoteRunnable
 
+from agentgraph.tools.promises import promising
 from tests.server.conftest import Serve, Served
 
 pytestmark = pytest.mark.integration
@@ -204,3 +207,52 @@ def test_playgrounds_need_no_network(serve: Serve, path: str) -> None:
     assert assets
     for asset in assets:
         assert served.http.get(asset).status_code == 200
+
+
+def paying(*answers: Any) -> Any:
+    @tool
+    async def pay(amount: int) -> str:
+        """Pay."""
+        return f"paid {amount}"
+
+    call = AIMessage("", tool_calls=[{"id": "s1", "name": "pay", "args": {"amount": 5}}])
+    return {"script": [call, *answers], "tools": [promising(pay, needs_approval=True)], "enable_memory": False}
+
+
+@pytest.mark.parametrize("by", ["input", "config"])
+def test_a_question_is_told_as_data_and_answered(remote: Any, by: str) -> None:
+    options = paying("Paid.")
+    _, agent = remote(options.pop("script"), **options)
+    asked = agent.invoke("Pay 5", config=on("t1"))
+    assert asked.response_metadata["status"] == "requires_action"
+    (waiting,) = asked.response_metadata["interrupts"]
+    assert [call["arguments"] for call in waiting["value"]["calls"]] == [{"amount": 5}]
+    decision = {"decision": "approve"}
+    if by == "input":
+        answer = agent.invoke({"resume": decision}, config=on("t1"))
+    else:
+        empty = {"messages": [("human", "")]}  # as a playground sends its empty box along
+        answer = agent.invoke(empty, config=on("t1", resume=json.dumps(decision)))
+    assert answer.content == "Paid."
+    with pytest.raises(httpx.HTTPStatusError) as late:
+        agent.invoke({"resume": decision}, config=on("t1"))
+    assert late.value.response.status_code == 400
+
+
+def test_a_question_is_said_where_there_is_text_alone(remote: Any) -> None:
+    options = paying("Paid.")
+    _, chat = remote(options.pop("script"), path="agent/chat", **options)
+    said = "".join(chat.stream("Pay 5", config=on("t1")))
+    assert json.loads(said)["calls"][0]["arguments"] == {"amount": 5}
+    assert chat.invoke({"resume": {"decision": "approve"}}, config=on("t1")) == "Paid."
+
+
+def test_what_is_said_before_a_tool_and_after_it_are_kept_apart(remote: Any) -> None:
+    @tool
+    async def look() -> str:
+        """Look."""
+        return "seen"
+
+    call = AIMessage("Let me see.", tool_calls=[{"id": "s1", "name": "look", "args": {}}])
+    _, agent = remote([call, "Seen."], tools=[look], enable_memory=False)
+    assert "".join(piece.content for piece in agent.stream("Look")) == "Let me see.\n\nSeen."
