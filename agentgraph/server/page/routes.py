@@ -108,7 +108,7 @@ def page_router(app: AgentGraph) -> APIRouter:
         """Return one of the page's files."""
         return page_file(request, name)
 
-    @router.get("/about", responses={401: {"description": "A key is needed, or another."}})
+    @router.get("/about")
     async def about(request: Request) -> dict[str, Any]:
         """Say who asks, and what the page draws: the agent's graph, its model, its zone."""
         caller = caller_of(request)
@@ -130,10 +130,7 @@ def page_router(app: AgentGraph) -> APIRouter:
             },
         }
 
-    @router.get(
-        "/conversation",
-        responses={401: {"description": "A key is needed, or another."}, 404: {"description": "No such tenant."}},
-    )
+    @router.get("/conversation")
     async def conversation(
         request: Request,
         tenant: str | None = None,
@@ -166,8 +163,6 @@ def page_router(app: AgentGraph) -> APIRouter:
         response_class=Response,
         responses={
             200: {"description": "Every event of the run, as it comes.", "content": {"text/event-stream": {}}},
-            401: {"description": "A key is needed, or another."},
-            429: {"description": "Too much was asked for in too short a time."},
         },
     )
     async def turn(
