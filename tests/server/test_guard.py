@@ -108,6 +108,12 @@ async def test_without_keys_no_other_machine_is(guard: Guard, client: str) -> No
     assert await guard.admit(asked(client=client)) is LOCAL
 
 
+@pytest.mark.parametrize("header", ["x_forwarded_for", "forwarded", "x_real_ip", "via"])
+async def test_without_keys_a_proxy_on_this_machine_is_not_this_machine(guard: Guard, header: str) -> None:
+    with pytest.raises(NotAuthenticatedError):
+        await guard.admit(asked(**{header: "for=192.0.2.1"}))
+
+
 @pytest.mark.parametrize(
     "request_",
     [
