@@ -287,6 +287,9 @@ def main() -> None:
                 measured[gateway.name] = loads(gateway, *providers, arguments.count)
             except (SystemExit, OSError, TimeoutError, subprocess.SubprocessError) as error:
                 console.print(f"failed: {gateway.name}: {error}")
+                continue
+            one, many = measured[gateway.name]["c1"], measured[gateway.name]["c64"]
+            console.print(f"measured: {gateway.name}: {one.cpu_ms:.2f} ms CPU at c=1, {many.cpu_ms:.2f} at 64")
         console.print(shown(measured))
         if (thread := measured.get("agentgraph thread")) is not None:
             console.print(budget(uvloop.run(layers(providers[0], arguments.count)), thread["c1"]))

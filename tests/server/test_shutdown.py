@@ -17,8 +17,10 @@ import pytest
 from langchain_core.messages import BaseMessage
 
 from agentgraph import AgentGraph, Settings
+from agentgraph.errors import ShuttingDownError
+from agentgraph.server.app import create_app
 from agentgraph.testing import ScriptedChatModel
-from tests.server.conftest import eventually
+from tests.server.conftest import eventually, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGTERM")]
 
@@ -149,3 +151,40 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - started < 5
     assert process.returncode == 128 + signal.SIGTERM
     assert b"ending at once" in complaints
+
+
+def test_no_run_begins_once_the_end_has_begun(tmp_path: Path) -> None:
+    settings = Settings.load(storage_dir=tmp_path, enable_memory=False)
+    application = create_app(AgentGraph(settings, chat_model=ScriptedChatModel(script=[])))
+    with running(application) as url:
+        application.state.shutdown.begin()
+        body = {"messages": [{"role": "user", "content": "Hello"}]}
+        answer = httpx.post(f"{url}/v1/acme/chat/completions", json=body, timeout=20)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
+    assert answer.headers["x-should-retry"] == "true"
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_runs_let_go_are_told_so_and_stay_open(tmp_path: Path, streams: bool) -> None:
+    begun = asyncio.Event()
+
+    class Hanging(ScriptedChatModel):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            begun.set()
+            await asyncio.Event().wait()
+
+        async def _astream(self, *args: Any, **kwargs: Any) -> Any:
+            await self._agenerate()
+            yield
+
+    settings = Settings.load(storage_dir=tmp_path, enable_memory=False)
+    async with AgentGraph(settings, chat_model=Hanging(script=[])) as app:
+        asked = {"tenant": "acme", "thread": "t1", "idempotency_key": "k", "stream": streams}
+        waiting = asyncio.ensure_future(app.run("Hello", **asked))
+        await begun.wait()
+        await app.let_go(timeout_s=0.05)
+        with pytest.raises(ShuttingDownError):
+            await waiting
+    async with AgentGraph(settings, chat_model=ScriptedChatModel(script=["Hi"])) as app:
+        assert (await app.run("Hello", **asked)).text == "Hi"
+        assert [str(message.text) for message in await app.history(tenant="acme", thread="t1")] == ["Hello", "Hi"]
