@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -121,7 +121,26 @@ class Database:
 
             return count_tenant(connection, tenant) if is_dry_run else remove_tenant(connection, tenant)
 
-        return await (self.read(job) if is_dry_run else self.write(job))
+        if is_dry_run:
+            return await self.read(job)
+        removed = await self.write(job)
+        await self.scrub()
+        return removed
+
+    async def scrub(self) -> None:
+        """Have what was deleted leave SQLite's log as well, which keeps pages as they were until it begins anew.
+
+        Raises:
+            StoreUnavailableError: It cannot be reached, or did not answer in time.
+        """
+
+        def truncate() -> None:
+            engine = self._opened()
+            if engine.dialect.name == "sqlite":  # within a transaction it would wait for itself
+                with _faults_of(engine), self._writing, closing(engine.raw_connection()) as connection:
+                    connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+        await self._in_time(truncate)
 
     def mark(self) -> int | None:
         """Return a number that changes whenever any connection commits to the database; takes microseconds.
@@ -148,9 +167,9 @@ class Database:
             engine.dispose()
 
     async def _on_a_thread(self, job: Job[T], *, is_writing: bool) -> T:
-        def run() -> T:
-            return self.run(job, is_writing=is_writing)
+        return await self._in_time(lambda: self.run(job, is_writing=is_writing))
 
+    async def _in_time(self, run: Callable[[], T]) -> T:
         try:
             running = asyncio.get_running_loop().run_in_executor(self._pool, run)
         except RuntimeError as error:
