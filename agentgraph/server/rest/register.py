@@ -75,6 +75,7 @@ class Register:
         if self._app.settings.enable_memory:
             await self._app.forget(tenant=tenant, user=user_id)
         await self._write("remove_user", tenant, user_id)
+        await (await self._app.records()).scrub()
 
     # Chats
 
@@ -117,6 +118,7 @@ class Register:
             await self._app.forget(tenant=tenant, thread=chat_id)
         await self._delete_thread(tenant, chat_id)
         await self._write("remove_chat", tenant, chat_id)
+        await (await self._app.records()).scrub()
 
     # What is made once
 
