@@ -437,7 +437,8 @@ class Settings(BaseSettings):
         default="text", description="`json`: one object a line, with a line for each request."
     )
     shutdown_delay_s: Annotated[float, Field(ge=0)] = Field(
-        default=1.0, description="Seconds after SIGTERM that requests are still answered while `/health/ready` says 503."
+        default=1.0,
+        description="Seconds after SIGTERM that requests are still answered while `/health/ready` says 503.",
     )
     shutdown_grace_s: Annotated[float, Field(ge=0)] = Field(
         default=20.0,
