@@ -142,14 +142,14 @@ class FileReader:
             if not comma or "base64" not in [each.strip().lower() for each in parameters]:
                 raise InvalidInputError(f"{at}: a data URL must hold base64", param=at, code="invalid_file")
             mime = mime or told.strip().lower()
-        if len(data) // 4 * 3 > self._most_bytes + 3:
-            raise _too_large(at, self._most_bytes)
         try:
             content = base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError):
             raise InvalidInputError(f"{at} is not base64", param=at, code="invalid_file") from None
         if len(content) > self._most_bytes:
-            raise _too_large(at, self._most_bytes)
+            raise InvalidInputError(
+                f"{at}: the file is larger than {self._most_bytes / 1e6:g} MB", param=at, code="file_too_large"
+            )
         name = readable(block["name"])[:_LONGEST_NAME]
         return _File(at=at, name=name, mime=_kind(content, mime, name), data=content)
 
@@ -237,7 +237,3 @@ def _joined(returned: Any) -> str | None:
         return returned
     parts: Sequence[Any] = returned if isinstance(returned, Sequence) else [returned]
     return "\n\n".join(part.page_content if isinstance(part, Document) else str(part) for part in parts)
-
-
-def _too_large(at: str, most_bytes: int) -> InvalidInputError:
-    return InvalidInputError(f"{at}: the file is larger than {most_bytes / 1e6:g} MB", param=at, code="file_too_large")
