@@ -240,8 +240,8 @@ class Settings(BaseSettings):
     )
     find_tools: bool = Field(
         default=True,
-        description="Whether, where tools are filtered, the model is offered `find_tools` to ask for others. Small models "
-        "may do better without.",
+        description="Whether, where tools are filtered, the model is offered `find_tools` to ask for others. Small "
+        "models may do better without.",
     )
     tool_filtering_model: str | None = Field(
         default=None,
