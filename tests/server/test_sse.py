@@ -171,6 +171,9 @@ def test_nobody_else_can_take_a_stream_up(serve: Serve) -> None:
         assert [answer.status_code for answer in told] == [404, 404]
         assert [{**answer.json(), "request_id": ""} for answer in told] == missing
     assert [answer.status_code for answer in ask(ana) + ask(acme)] == [200] * 4
+    # What is nobody's in particular is not one person's either.
+    shared = served.http.post("/chat/stream", json={"message": "4711"}, headers=acme).headers["x-run-id"]
+    assert [answer.status_code for answer in ask(ana, shared)] == [404, 404]
 
 
 @pytest.mark.parametrize("last_id", ["", "x", ":", "run-1:", "run-1:-1", "run-1:x", "run-1:²", ":5", "r" * 300 + ":1"])
