@@ -106,7 +106,7 @@ def gateways(directory: str, arguments: argparse.Namespace, console: Console) ->
             request=langserve_request,
         )
     if arguments.litellm is None:
-        console.print("skipped: LiteLLM's proxy (--litellm PYTHON of an environment with litellm[proxy])")
+        console.print(r"skipped: LiteLLM's proxy (--litellm PYTHON of an environment with litellm\[proxy])")
     else:
         yield Gateway("LiteLLM proxy", litellm_proxy(directory), python=arguments.litellm, path="/v1/chat/completions")
     if arguments.brain_proxy is None:
@@ -271,7 +271,7 @@ def main() -> None:
     parser.add_argument("--brain-proxy", metavar="PYTHON", help="of an environment with brain-proxy and uvicorn")
     parser.add_argument("--only", default="", help="names of gateways that are measured, by a part of them")
     arguments = parser.parse_args()
-    console = Console(width=150)
+    console = Console(width=155)
     prompt, slow = free_port(), free_port()
     measured: dict[str, dict[str, Load]] = {}
     with ExitStack() as resources:
