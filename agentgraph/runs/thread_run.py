@@ -184,7 +184,10 @@ class ThreadRun:
     def _resumed(self, state: StateSnapshot) -> tuple[Any, RunnableConfig]:
         if not state.interrupts:
             raise InvalidInputError("nothing on this thread waits for an answer", param="resume", code="not_waiting")
-        question, answer = state.interrupts[0].value, self.request.resume
+        waiting, answer = state.interrupts[0], self.request.resume
+        question = waiting.value
+        if isinstance(answer, Mapping) and set(answer) == {waiting.id}:  # named, as LangGraph's own clients do
+            answer = answer[waiting.id]
         if isinstance(question, Mapping) and question.get("kind") in {"tool_approval", "tool_outcome"}:
             answer = resume_value(question, answer)  # one that does not fit is refused before anything runs
         return Command(resume=answer), self.config

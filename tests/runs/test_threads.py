@@ -327,7 +327,7 @@ async def test_a_person_approves_edits_or_rejects(open_app, own_saver: bool) -> 
     assert paid == []
     with pytest.raises(InvalidInputError):
         await app.resume({"decision": "perhaps"}, **WHERE)
-    done = await app.resume(Approval(decision="approve"), **WHERE)
+    done = await app.resume({question["id"]: Approval(decision="approve")}, **WHERE)  # or without naming the question
     assert (done.text, paid) == ("Paid.", [5])
     with pytest.raises(InvalidInputError, match="waits"):
         await app.resume(Approval(decision="approve"), **WHERE)
