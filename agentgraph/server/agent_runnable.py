@@ -23,7 +23,7 @@ from langchain_core.messages import (
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
 from langserve import CustomUserType
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import HTTPConnection
 
@@ -68,14 +68,22 @@ CONFIGURABLE: Final[Mapping[str, str]] = {
 }
 
 
-def _read_messages(value: Any) -> Any:
+_Message: TypeAlias = HumanMessage | AIMessage | SystemMessage | ToolMessage
+
+
+def _read_messages(value: Any, _validated: Any) -> list[_Message]:
     if not isinstance(value, list):
-        return value  # pydantic's own complaint says it best
+        raise ValueError("messages must be a list")  # noqa: TRY004  pydantic makes a complaint of no other
     try:
-        return convert_to_messages([tuple(each) if isinstance(each, list) else each for each in value])
+        read = convert_to_messages([tuple(each) if isinstance(each, list) else each for each in value])
     except Exception as error:
         message = "a message is neither LangChain's, nor has a known role and content"
         raise ValueError(message) from error
+    messages = [each for each in read if isinstance(each, _Message)]
+    if len(messages) < len(read):
+        message = "messages are of the user, the assistant, the system or a tool"
+        raise ValueError(message)
+    return messages
 
 
 class ConversationInput(CustomUserType):
@@ -83,9 +91,8 @@ class ConversationInput(CustomUserType):
 
     model_config = ConfigDict(extra="forbid", title="Conversation")
 
-    messages: Annotated[
-        list[HumanMessage | AIMessage | SystemMessage | ToolMessage], BeforeValidator(_read_messages)
-    ] = Field(
+    # Read instead of validated: a tool's message that is one already cannot be validated once more.
+    messages: Annotated[list[_Message], WrapValidator(_read_messages)] = Field(
         default=[],
         description="The conversation, or on a thread what is new of it.",
         # An empty box to type in. The playground's chat widget would copy answers back, cut short where they come fast.

@@ -99,7 +99,7 @@ class Child:
         self._replies: dict[int, asyncio.Future[Any]] = {}
         self._runs: dict[int, Turn] = {}
         self._number = 0
-        self._places: set[tuple[str, str]] = set()
+        self._places: Counter[tuple[str, str]] = Counter()
         self._news = asyncio.Event()
         self._listening = asyncio.get_running_loop().create_task(self._listen())
 
@@ -123,7 +123,7 @@ class Child:
         elif "ready" in told:
             self.is_ready = True
         elif "at" in told:
-            self._places.add((told["at"], told["question"]))
+            self._places[told["at"], told["question"]] += 1
         elif (turn := self._runs.get(told["id"])) is None:
             reply = self._replies.pop(told["id"], None)
             if reply is None:  # nobody waits for it
@@ -175,9 +175,9 @@ class Child:
                 assert not self._listening.done(), "the process is gone"
                 await self._news.wait()
 
-    async def at(self, place: str, question: str, timeout_s: float = PATIENCE_S) -> None:
-        """Wait until it stands at a place that a question names."""
-        await self.until(lambda: (place, question) in self._places, timeout_s)
+    async def at(self, place: str, question: str, times: int = 1, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until it stands at a place that a question names, as often as its tools come there side by side."""
+        await self.until(lambda: self._places[place, question] >= times, timeout_s)
 
     @property
     def is_running(self) -> bool:
@@ -187,6 +187,21 @@ class Child:
         assert self.pid  # 0 would be ourselves and all our kin
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
+
+    async def paused_outside_of(self, *files: Path) -> None:
+        """Have it stand still, but not in the middle of a write: that would keep everybody out of the file."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self._stopped()
+            while not all(map(is_free, files)):
+                self.signal(signal.SIGCONT)
+                await asyncio.sleep(0.01)
+                await self._stopped()
+
+    async def _stopped(self) -> None:
+        self.signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.pid}/task")
+        while any(task.joinpath("stat").read_text().rpartition(")")[2][1] != "T" for task in tasks.iterdir()):  # noqa: ASYNC110  the system tells nobody
+            await asyncio.sleep(0.001)
 
     async def killed(self) -> None:
         """Kill it, and wait until the system has cleared up."""
@@ -276,6 +291,17 @@ def read(path: Path, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return []
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
         return connection.execute(query, parameters).fetchall()
+
+
+def is_free(path: Path) -> bool:
+    """Tell whether nobody is writing to a database."""
+    with closing(sqlite3.connect(path, timeout=0)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+    return True
 
 
 def rows_of(directory: Path, thread: str | None) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from tests.crash.child import effects_of
 from tests.crash.harness import (
     Processes,
     Turn,
@@ -58,10 +59,12 @@ async def a_paused_holder(
     mine = [paused.say(f"q{name}.paused{words}", thread=name) for name in names]
     if after_s is None:
         for name in names:
-            await paused.at(place, f"q{name}.paused")
+            # Every tool comes there, side by side with the others.
+            await paused.at(place, f"q{name}.paused", times=len(words.split()) if place in {"tool", "effect"} else 1)
+        await paused.paused_outside_of(database_of(processes.directory), effects_of(processes.directory))
     else:
         await asyncio.sleep(after_s)
-    paused.signal(signal.SIGSTOP)
+        paused.signal(signal.SIGSTOP)
     theirs = [other.say(f"q{name}.other{words}", thread=name) for name in names]
     # Stopped in the middle of a write, it keeps everybody out of the file until it goes on.
     with suppress(TimeoutError):

@@ -256,3 +256,23 @@ def test_what_is_said_before_a_tool_and_after_it_are_kept_apart(remote: Any) -> 
     call = AIMessage("Let me see.", tool_calls=[{"id": "s1", "name": "look", "args": {}}])
     _, agent = remote([call, "Seen."], tools=[look], enable_memory=False)
     assert "".join(piece.content for piece in agent.stream("Look")) == "Let me see.\n\nSeen."
+
+
+def test_a_tools_result_is_a_message_like_any_other(serve: Serve) -> None:
+    served = serve(["It is paid."])
+    call = {"type": "ai", "content": "", "tool_calls": [{"id": "c1", "name": "pay", "args": {}}]}
+    conversation = [
+        {"type": "human", "content": "Pay."},
+        call,
+        {"type": "tool", "content": "paid", "tool_call_id": "c1"},
+    ]
+    answer = served.http.post("/agent/batch", json={"inputs": [{"messages": conversation}]})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["output"][0]["content"] == "It is paid."
+
+
+@pytest.mark.parametrize("messages", ["?", [{"type": "remove", "id": "x"}], [["tool", "x"]], [7]])
+def test_what_is_no_conversation_is_refused(serve: Serve, messages: Any) -> None:
+    for path, body in (("invoke", {"input": {"messages": messages}}), ("batch", {"inputs": [{"messages": messages}]})):
+        answer = serve([]).http.post(f"/agent/{path}", json=body)
+        assert 400 <= answer.status_code < 500
