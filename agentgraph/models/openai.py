@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
-from openai import APIError, AsyncOpenAI, AsyncStream, DefaultAioHttpClient
-from pydantic import model_validator
+from openai import APIError, DefaultAioHttpClient
 
 from agentgraph.errors import ConfigurationError
+from agentgraph.models.completions import Completions, open_session
 from agentgraph.models.load import OpenedModel, Progress
 from agentgraph.settings import Settings
 
-__all__ = ["DirectChatOpenAI", "PlainCompletions", "open_chat_model"]
-
-_NOT_IN_THE_BODY: Final = {"extra_headers": "headers", "extra_query": "params", "timeout": "timeout"}
+__all__ = ["DirectChatOpenAI", "open_chat_model"]
 
 
 class DirectChatOpenAI(ChatOpenAI):
-    """Hands messages to the SDK as they are to be sent, and takes answers as they come (`PlainCompletions`).
+    """Hands messages to whoever sends them as they are to be sent, and reads answers on the loop.
 
-    The SDK walks everything it is given by its type hints, which for messages changes nothing and costs 0.16 ms each:
-    most of a request on a long thread. What stands in `extra_body` it sends unread.
+    The SDK, where it does send them, walks everything it is given by its type hints, which for messages changes nothing
+    and costs 0.16 ms each: most of a request on a long thread. What stands in `extra_body` it sends unread.
     """
-
-    @model_validator(mode="after")
-    def _take_answers_as_they_come(self) -> Self:
-        self.async_client = PlainCompletions(self.root_async_client)
-        return self
 
     async def _agenerate(
         self,
@@ -62,44 +54,6 @@ class DirectChatOpenAI(ChatOpenAI):
         return payload
 
 
-class PlainCompletions:
-    """The SDK's chat completions, answered with the JSON as it came: what `ChatOpenAI` makes of it anyhow.
-
-    The SDK builds a model of each piece of an answer, which LangChain turns back at once: two thirds of what a streamed
-    answer costs. Connections, errors and the stream itself stay the SDK's.
-
-    Args:
-        client: The SDK's.
-    """
-
-    def __init__(self, client: AsyncOpenAI) -> None:
-        self._client = client
-
-    @property
-    def with_raw_response(self) -> _Parsing:
-        """The same for callers that parse the answer themselves."""
-        return _Parsing(self)
-
-    async def create(self, **payload: Any) -> Any:
-        """Return the answer, or with `stream` its pieces, each as `json.loads` would."""
-        body = {name: value for name, value in payload.items() if name not in _NOT_IN_THE_BODY}
-        body |= body.pop("extra_body", None) or {}
-        options: Any = {
-            option: payload[name] for name, option in _NOT_IN_THE_BODY.items() if payload.get(name) is not None
-        }
-        answer = await self._client.post(
-            "/chat/completions",
-            cast_to=object,
-            body=body,
-            options=options,
-            stream=bool(payload.get("stream")),
-            stream_cls=AsyncStream[object],
-        )
-        if isinstance(answer, dict):
-            answer.setdefault("system_fingerprint", None)  # told as "" where it is not there
-        return answer
-
-
 class _Failing(NamedTuple):
     error: APIError
 
@@ -109,21 +63,6 @@ class _Failing(NamedTuple):
 
     async def create(self, **_: Any) -> Any:
         raise self.error
-
-
-class _Parsing(NamedTuple):
-    completions: PlainCompletions
-
-    async def create(self, **payload: Any) -> _Parsed:
-        return _Parsed(await self.completions.create(**payload))
-
-
-class _Parsed(NamedTuple):
-    answer: Any
-    headers: Mapping[str, str] = {}
-
-    def parse(self) -> Any:
-        return self.answer
 
 
 async def open_chat_model(name: str, settings: Settings, progress: Progress | None = None) -> OpenedModel:  # noqa: ARG001  nothing to fetch
@@ -138,7 +77,7 @@ async def open_chat_model(name: str, settings: Settings, progress: Progress | No
             code="missing_api_key",
         )
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
-    # The SDK's aiohttp transport: its httpx pool collapses at 64 slow calls in flight.
+    # For what `Completions` does not: the SDK's aiohttp transport, whose own pool collapses at 64 slow calls in flight.
     client = DefaultAioHttpClient(timeout=settings.model_timeout_s)
     model = DirectChatOpenAI(
         model=name,
@@ -150,4 +89,11 @@ async def open_chat_model(name: str, settings: Settings, progress: Progress | No
         stream_usage=True,  # off by default on a base_url of one's own
         stream_chunk_timeout=None,  # a task for each chunk; the client's own timeout bounds every read
     )
-    return OpenedModel(model=model, close=client.aclose)
+    session = open_session()
+    model.async_client = Completions(model.root_async_client, session, timeout_s=settings.model_timeout_s)
+
+    async def close() -> None:
+        await session.close()
+        await client.aclose()
+
+    return OpenedModel(model=model, close=close)

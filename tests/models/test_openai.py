@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from aiohttp import web
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 
-from agentgraph.models.openai import DirectChatOpenAI, PlainCompletions
+from agentgraph import Settings
+from agentgraph.models.completions import Completions
+from agentgraph.models.openai import open_chat_model
 
 pytestmark = pytest.mark.integration
 
@@ -51,6 +54,19 @@ async def provider() -> AsyncIterator[tuple[str, list[Any]]]:
     await runner.cleanup()
 
 
+@asynccontextmanager
+async def both(url: str, **options: Any) -> AsyncIterator[tuple[ChatOpenAI, ChatOpenAI]]:
+    """Yield our model and LangChain's."""
+    opened = await open_chat_model("gpt-4o", Settings.load(openai_base_url=url, openai_api_key="k", **options))
+    assert isinstance(opened.model, ChatOpenAI)
+    assert isinstance(opened.model.async_client, Completions)
+    plain: dict[str, Any] = {"model": "gpt-4o", "api_key": "k", "base_url": url, "max_retries": 0, "stream_usage": True}
+    try:
+        yield opened.model, ChatOpenAI(**plain)
+    finally:
+        await opened.close()
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -62,30 +78,27 @@ async def provider() -> AsyncIterator[tuple[str, list[Any]]]:
 )
 async def test_the_body_is_what_langchain_sends(provider: tuple[str, list[Any]], options: dict[str, Any]) -> None:
     url, bodies = provider
-    for kind in (ChatOpenAI, DirectChatOpenAI):
-        model = kind(model="gpt-4o", api_key="x", base_url=url, max_retries=0, stream_usage=True)
-        await model.ainvoke(MESSAGES, **options)
-        async for _ in model.astream(MESSAGES, **options):
-            pass
+    async with both(url) as models:
+        for model in models:
+            await model.ainvoke(MESSAGES, **options)
+            async for _ in model.astream(MESSAGES, **options):
+                pass
     assert bodies[:2] == bodies[2:]
     assert len(bodies[0]["messages"]) == len(MESSAGES)
 
 
 async def test_answers_are_read_as_the_sdk_reads_them(provider: tuple[str, list[Any]]) -> None:
     url, _ = provider
-    ours, plain = (
-        each(model="m", base_url=url, api_key="k", stream_usage=True) for each in (DirectChatOpenAI, ChatOpenAI)
-    )
-    assert isinstance(ours.async_client, PlainCompletions)
-    assert _told(await ours.ainvoke(MESSAGES)) == _told(await plain.ainvoke(MESSAGES))
-    streamed = [[_told(piece) async for piece in model.astream(MESSAGES)] for model in (ours, plain)]
+    async with both(url) as (ours, plain):
+        assert _told(await ours.ainvoke(MESSAGES)) == _told(await plain.ainvoke(MESSAGES))
+        streamed = [[_told(piece) async for piece in model.astream(MESSAGES)] for model in (ours, plain)]
     assert streamed[0] == streamed[1]
 
 
 async def test_headers_a_query_and_a_timeout_are_no_part_of_the_body(provider: tuple[str, list[Any]]) -> None:
     url, bodies = provider
-    model = DirectChatOpenAI(model="m", base_url=url, api_key="k")
-    await model.ainvoke("Hi", extra_headers={"x-a": "b"}, extra_query={"c": "d"}, timeout=5)
+    async with both(url) as (model, _):
+        await model.ainvoke("Hi", extra_headers={"x-a": "b"}, extra_query={"c": "d"}, timeout=5)
     assert set(bodies[-1]) <= {"model", "messages", "stream"}
 
 
