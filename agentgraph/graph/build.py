@@ -13,9 +13,8 @@ from typing import Any
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import RetryPolicy, TimeoutPolicy
+from langgraph.types import TimeoutPolicy
 
-from agentgraph.errors import is_retryable
 from agentgraph.events import NodeFinished
 from agentgraph.graph.context import RunContext, tell
 from agentgraph.graph.nodes.call_model import call_model
@@ -25,6 +24,7 @@ from agentgraph.graph.nodes.filter_tools import filter_tools
 from agentgraph.graph.nodes.retrieve_memory import retrieve_memory
 from agentgraph.graph.nodes.summarize import summarize
 from agentgraph.graph.nodes.write_memory import write_memory
+from agentgraph.graph.patience import patient_retries
 from agentgraph.graph.routes import after_model, after_tools, entry
 from agentgraph.graph.state import AgentState
 from agentgraph.settings import Settings
@@ -83,7 +83,7 @@ def build_graph(
             ),
             "call_model",
         ),
-        retry_policy=RetryPolicy(retry_on=is_retryable, max_attempts=settings.model_retries + 1),
+        retry_policy=patient_retries(settings.model_retries),
         timeout=TimeoutPolicy(run_timeout=settings.model_timeout_s),
     )
     add(
