@@ -20,7 +20,7 @@ from agentgraph.server.run import listen
 from agentgraph.testing import HashEmbeddings, ScriptedChatModel
 
 _BOUND_S = 20
-_HOOKS = {"auth_hook", "usage_hook", "on_thinking", "manager_fn", "extract_text"}
+_HOOKS = {"auth_hook", "usage_hook", "on_thinking", "manager_fn", "extract_text", "local_tools_handler"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Served:
 def running(application: Any) -> Iterator[str]:
     """Serve `application` in a thread, and see it closed."""
     with listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=5)
+        # As our own server: what proxies say is for the application to believe or not.
+        config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=5, proxy_headers=False)
         server = uvicorn.Server(config)
         # Signals belong to the main thread.
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
