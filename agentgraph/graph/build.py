@@ -100,7 +100,7 @@ def build_graph(
         timeout_s=settings.model_timeout_s,
     )
 
-    graph.add_conditional_edges(START, entry, ["retrieve_memory", "filter_tools"])
+    graph.add_conditional_edges(START, entry, ["retrieve_memory", "filter_tools", "call_model"])
     graph.add_edge("retrieve_memory", "filter_by_time")
     graph.add_edge("filter_by_time", "filter_tools")
     graph.add_edge("filter_tools", "call_model")

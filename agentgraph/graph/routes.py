@@ -17,9 +17,14 @@ from agentgraph.tools.calls import server_calls
 __all__ = ["after_model", "after_tools", "entry"]
 
 
-async def entry(state: AgentState, runtime: Runtime[RunContext]) -> Literal["retrieve_memory", "filter_tools"]:  # noqa: ARG001
-    """Go past memory where the run wants none: two steps that would do nothing cost half a millisecond."""
-    return "retrieve_memory" if runtime.context.include_memories else "filter_tools"
+async def entry(
+    state: AgentState,  # noqa: ARG001
+    runtime: Runtime[RunContext],
+) -> Literal["retrieve_memory", "filter_tools", "call_model"]:
+    """Go past steps that would do nothing in this run: each costs a quarter of a millisecond."""
+    if runtime.context.include_memories:
+        return "retrieve_memory"
+    return "filter_tools" if len(runtime.context.tools) else "call_model"
 
 
 async def after_model(
