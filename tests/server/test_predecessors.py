@@ -352,10 +352,8 @@ def test_a_tenants_tools_are_not_anothers(serve: Serve, vendor: Vendor) -> None:
     served.chat("acme", messages=user("Export the payroll."), tools=[declared("payroll_request")])
     assert "payroll_request" in offered(served)
     assert "payroll_private" in str(vendor.asked[-1]), "who has it is asked about it"
-    served.chat("globex", messages=user("Export the payroll."))
-    assert "payroll" not in str(served.model.calls[-1]["tools"]) + str(vendor.asked[-1]["messages"][-1]).replace(
-        "Export the payroll", ""
-    )
+    served.chat("globex", messages=user("Export it."))
+    assert "payroll" not in str(served.model.calls[-1]) + str(vendor.asked[-1])
     served.chat("acme", messages=user("Hello."))
     assert "payroll_request" not in offered(served), "a request's tools are that request's"
 
