@@ -139,7 +139,8 @@ class Settings(BaseSettings):
         default=120.0, description="Seconds one model call may take before the run fails with a time-out."
     )
     model_retries: Annotated[int, Field(ge=0, le=10)] = Field(
-        default=2, description="How often a model call that failed in a retryable way is repeated."
+        default=2,
+        description="How often a model call that failed in a retryable way is repeated, no sooner than its vendor says.",
     )
     allow_unknown_models: bool = Field(default=False, description="Accept model names the catalogue does not know.")
     local_model_path: Path | None = Field(
