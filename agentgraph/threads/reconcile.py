@@ -128,6 +128,9 @@ class _Alignment:
                 return self._append(count)
         # Turns left out of the middle, or a summary in place of the oldest; as many turns as ours mean an edit instead.
         is_edit = len(theirs) - 1 == len(ours) and (depth > 0 or theirs[0].question == ours[0].question)
+        # So does another answer to an old question, where the end agrees only in one that nobody answered.
+        if depth < min(len(ours), len(theirs)) and self._unkept(1) is not None:
+            is_edit = is_edit or theirs[depth].question == ours[depth].question
         if depth < len(theirs) - 1 and not is_edit and self._run(1):
             return self._append(1)
         return None

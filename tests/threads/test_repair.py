@@ -21,6 +21,7 @@ from langchain_core.messages import (
 from langchain_google_genai.chat_models import _parse_chat_history
 from langchain_openai.chat_models.base import _convert_message_to_dict
 
+from agentgraph.threads import repair
 from agentgraph.threads.repair import repaired
 
 CALL = AIMessage("", tool_calls=[{"id": "a", "name": "x", "args": {}}, {"id": "b", "name": "y", "args": {}}])
@@ -329,3 +330,16 @@ def _said(messages: Sequence[BaseMessage]) -> list[str]:
 
 def _wire(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     return [_convert_message_to_dict(message) for message in messages]
+
+
+@given(
+    st.lists(st.tuples(_contents, _answers, st.none() | _names), min_size=1, max_size=4).map(
+        lambda turns: [m for said, told, name in turns for m in (HumanMessage(said, name=name), AIMessage(told))]
+    )
+    | _histories
+)
+def test_plain_talk_is_what_nothing_would_be_mended_in(history: list[BaseMessage]) -> None:
+    if repair._is_plain_talk(history):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(repair, "_is_plain_talk", lambda _: False)
+            assert repaired(history) == history
