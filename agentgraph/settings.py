@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     )
     model_retries: Annotated[int, Field(ge=0, le=10)] = Field(
         default=2,
-        description="How often a model call that failed in a retryable way is repeated, no sooner than its vendor says.",
+        description="How often a model call that failed retryably is repeated, no sooner than its vendor says.",
     )
     allow_unknown_models: bool = Field(default=False, description="Accept model names the catalogue does not know.")
     local_model_path: Path | None = Field(
