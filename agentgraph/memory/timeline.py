@@ -20,7 +20,13 @@ __all__ = ["TimelineEntry", "line_up"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEntry:
-    """A memory's place in time, and which of its clocks gave it: what it speaks of, or when it was recorded."""
+    """A memory's place in time.
+
+    Attributes:
+        memory: Which.
+        at: Where what it speaks of begins; where that has no beginning ("until 20 April"), the moment it is over.
+        clock: What gave the place: what the memory speaks of, or when it was recorded.
+    """
 
     memory: Memory
     at: datetime

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from agentgraph.server import protocol
 from agentgraph.server.gate import Gate
 from agentgraph.server.limits import BodyLimit
-from tests.server.conftest import Serve, running
+from tests.server.conftest import Serve, eventually, running
 from tests.server.test_guard import make_key
 
 pytestmark = pytest.mark.integration
@@ -112,18 +112,18 @@ def test_a_client_that_does_not_read_is_cut_off(process: tuple[str, psutil.Proce
     url, server = process
     with connected(url) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        request = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n"
-        before = len(server.net_connections())
+        port = connection.getsockname()[1]
+
+        def is_held() -> bool:
+            return any(held.raddr and held.raddr.port == port for held in server.net_connections())
+
+        eventually(is_held)
         try:
             for _ in range(400):
-                connection.sendall(request)
+                connection.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n")
         except OSError:
             pass
-        for _ in range(100):
-            if len(server.net_connections()) < before:
-                return
-            time.sleep(0.1)
-    raise AssertionError("still connected")
+        eventually(lambda: not is_held())
 
 
 async def _echo(scope: Scope, receive: Receive, send: Send) -> None:

@@ -158,7 +158,9 @@ class RecallView(BaseModel):
 class EntryView(BaseModel):
     """A memory's place in time."""
 
-    at: datetime
+    at: datetime = Field(
+        description="Where what it speaks of begins; where that has no beginning ('until 20 April'), when it is over."
+    )
     clock: Literal["event", "recorded"] = Field(description="What gave the place.", examples=["event"])
     memory: MemoryView
 
