@@ -45,6 +45,11 @@ AIMS = {
     "50 ms upstream at 64, added (p50 ms)": "≤ 100",
 }
 
+LITELLM = {  # without a key of its own, and without asking its authors' server for prices
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+}
+
 
 @dataclass(frozen=True)
 class Gateway:
@@ -87,6 +92,17 @@ def langserve_request(*, stream: bool, thread: str | None) -> Request:
     return make
 
 
+def named_request(*, stream: bool, thread: str | None) -> Request:
+    """Name the model: brain-proxy knows no default by that name."""
+    ask = request(stream=stream, thread=thread)
+
+    def make(worker: int, number: int) -> tuple[dict[str, str], bytes]:
+        headers, body = ask(worker, number)
+        return headers, json.dumps({**json.loads(body), "model": "openai/fake"}).encode()
+
+    return make
+
+
 def gateways(directory: str, arguments: argparse.Namespace, console: Console) -> Iterator[Gateway]:
     """Yield what can be measured here, and say what cannot."""
     yield Gateway("FastAPI pass-through", lambda port, _: [str(HERE / "passthrough.py"), str(port)])
@@ -108,11 +124,22 @@ def gateways(directory: str, arguments: argparse.Namespace, console: Console) ->
     if arguments.litellm is None:
         console.print(r"skipped: LiteLLM's proxy (--litellm PYTHON of an environment with litellm\[proxy])")
     else:
-        yield Gateway("LiteLLM proxy", litellm_proxy(directory), python=arguments.litellm, path="/v1/chat/completions")
+        yield Gateway(
+            "LiteLLM proxy",
+            litellm_proxy(directory),
+            python=arguments.litellm,
+            path="/v1/chat/completions",
+            environment=LITELLM,
+        )
     if arguments.brain_proxy is None:
         console.print("skipped: brain-proxy (--brain-proxy PYTHON of an environment with brain-proxy and uvicorn)")
     else:
-        yield Gateway("brain-proxy, memory off", lambda port, _: brain_proxy(port), python=arguments.brain_proxy)
+        yield Gateway(
+            "brain-proxy, memory off",
+            lambda port, _: brain_proxy(port),
+            python=arguments.brain_proxy,
+            request=named_request,
+        )
 
 
 def litellm_proxy(directory: str) -> Callable[[int, str], list[str]]:

@@ -40,9 +40,15 @@ def streamed_answer(words: int) -> bytes:
     return answer + b"0\r\n\r\n"
 
 
+def embedded_answer(size: int = 384) -> bytes:
+    data = [{"object": "embedding", "index": 0, "embedding": [0.05] * size}]
+    body = json.dumps({"object": "list", "model": "fake", "data": data, "usage": USAGE}).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
 class Upstream(asyncio.Protocol):
-    def __init__(self, whole: bytes, streamed: bytes, delay_s: float) -> None:
-        self._whole, self._streamed, self._delay_s = whole, streamed, delay_s
+    def __init__(self, whole: bytes, streamed: bytes, embedded: bytes, delay_s: float) -> None:
+        self._whole, self._streamed, self._embedded, self._delay_s = whole, streamed, embedded, delay_s
         self._buffer = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -60,6 +66,7 @@ class Upstream(asyncio.Protocol):
             del self._buffer[:size]
             streams = b'"stream":true' in body or b'"stream": true' in body
             answer = self._streamed if streams else self._whole
+            answer = self._embedded if b"/embeddings" in head.partition(b"\r\n")[0] else answer
             if self._delay_s:
                 asyncio.get_running_loop().call_later(self._delay_s, self._write, answer)
             else:
@@ -77,7 +84,11 @@ async def main() -> None:
     parser.add_argument("--chunks", type=int, default=32)
     arguments = parser.parse_args()
     make = partial(
-        Upstream, whole_answer(arguments.chunks), streamed_answer(arguments.chunks), arguments.delay_ms / 1000
+        Upstream,
+        whole_answer(arguments.chunks),
+        streamed_answer(arguments.chunks),
+        embedded_answer(),
+        arguments.delay_ms / 1000,
     )
     server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", arguments.port)
     async with server:
