@@ -213,8 +213,7 @@ def _nothing_here(path: str) -> Exception:
             Scope.parse(match[1])
         except InvalidInputError as error:
             return error
-    where = ", ".join(place for place in PLACES.values() if place.startswith("/v1/"))
-    return HTTPException(404, f"there is no {path!r} here; there are {where}")
+    return HTTPException(404, f"there is no {path!r} here; /docs lists what there is")
 
 
 async def _warm_up(agent: AgentGraph, readiness: Readiness) -> None:

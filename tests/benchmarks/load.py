@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 
+FIRST_WORD = b"word0"  # of every answer that upstream.py gives
 Request = Callable[[int, int], tuple[dict[str, str], bytes]]
 """Headers and body for (worker, number)."""
 
@@ -41,19 +42,21 @@ class Connection(asyncio.Protocol):
         """Send bytes and return the status once the answer is whole."""
         self._buffer = bytearray()
         self._size: int | None = None
+        self.first_at = 0.0
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)  # type: ignore[attr-defined]
         return await self._answer
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        if not self.first_at and FIRST_WORD in self._buffer:
+            self.first_at = time.perf_counter()
         if self._size is None:
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
                 return
             head = bytes(self._buffer[:end]).lower()
             _, found, after = head.partition(b"content-length:")
-            self.first_at = time.perf_counter()
             self._size = end + 4 + int(after.partition(b"\r\n")[0]) if found else -1
         done = len(self._buffer) >= self._size if self._size >= 0 else self._buffer.endswith(b"0\r\n\r\n")
         if done and self._answer is not None and not self._answer.done():
