@@ -143,7 +143,7 @@ def gateways(directory: str, arguments: argparse.Namespace, console: Console) ->
     else:
         yield Gateway(
             "brain-proxy, memory off",
-            lambda port, _: brain_proxy(port),
+            lambda port, _: brain_proxy(port, directory),
             python=arguments.brain_proxy,
             request=named_request,
         )
@@ -159,8 +159,9 @@ def litellm_proxy(directory: str) -> Callable[[int, str], list[str]]:
     return command
 
 
-def brain_proxy(port: int) -> list[str]:
+def brain_proxy(port: int, directory: str) -> list[str]:
     code = (
+        f"import os; os.chdir({directory!r}); "  # it keeps its files where it is started
         "import uvicorn; from fastapi import FastAPI; from brain_proxy import BrainProxy; app = FastAPI(); "
         "proxy = BrainProxy(default_model='openai/fake', memory_model='openai/fake', "
         "tool_filtering_model='openai/fake', embedding_model='openai/fake', enable_memory=False); "
