@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, NamedTuple, Self
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
@@ -20,17 +20,16 @@ from openai import APIConnectionError, APIError, APITimeoutError, AsyncOpenAI
 __all__ = ["AnswerPieces", "Completions", "event_data", "open_session"]
 
 _NOT_IN_THE_BODY: Final = ("extra_headers", "extra_query", "extra_body", "timeout")
-_OF_THE_BODY: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})  # as it was sent
+_OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})  # as it was sent
 _MOST_CONNECTIONS: Final = 1000  # the SDK's
 _LAST_BYTES_S: Final = 0.1
 _DONE: Final = b"[DONE]"
 
 
 def open_session() -> ClientSession:
-    """Open connections to a provider, trusted and proxied as the SDK's are, on the loop that closes them."""
+    """Open connections to a provider, trusted as the SDK's are, on the loop that closes them."""
     connector = TCPConnector(limit=_MOST_CONNECTIONS, ssl=httpx.create_ssl_context())
-    # Asking the environment for a proxy at every request takes a thread.
-    return ClientSession(connector=connector, cookie_jar=DummyCookieJar(), trust_env=bool(getproxies()))
+    return ClientSession(connector=connector, cookie_jar=DummyCookieJar())
 
 
 class Completions:
@@ -47,8 +46,11 @@ class Completions:
         self._session = session
         self._timeout_s = timeout_s
         self._url = str(client.base_url.join("chat/completions"))
+        self._proxy = _proxy_for(httpx.URL(self._url))
         given: Mapping[str, object] = {**client.default_headers, **client.auth_headers}
         self._headers = {name: value for name, value in given.items() if isinstance(value, str)}
+        if client.base_url.userinfo:
+            self._headers.pop("Authorization", None)  # a name and a password in the address are sent in its place
 
     @property
     def with_raw_response(self) -> _Parsing:
@@ -69,7 +71,7 @@ class Completions:
             with _told_as_the_sdk_does(self._url):
                 content = await response.read()
         if not response.ok:
-            headers = [(name, value) for name, value in response.headers.items() if name.lower() not in _OF_THE_BODY]
+            headers = [(name, value) for name, value in response.raw_headers if name.lower() not in _OF_THE_BODY]
             told = httpx.Response(response.status, headers=headers, content=content, request=_request(self._url))
             failure: Any = self._client._make_status_error_from_response  # noqa: SLF001  which error each status is
             raise failure(told)
@@ -89,6 +91,7 @@ class Completions:
                 data=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
                 headers={**self._headers, **(payload.get("extra_headers") or {})},
                 params=payload.get("extra_query"),
+                proxy=self._proxy,
                 timeout=timeout,
             )
 
@@ -142,6 +145,14 @@ async def event_data(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
             elif not field and not value and data:
                 yield b"\n".join(data)
                 data.clear()
+
+
+def _proxy_for(url: httpx.URL) -> str | None:
+    """Return the environment's proxy for an address.
+
+    aiohttp would ask at every request, by a thread, and take a key from `.netrc`, for which it then refuses ours.
+    """
+    return None if proxy_bypass(url.host) else getproxies().get(url.scheme)
 
 
 def _failure(error: Any, url: str) -> APIError:

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +76,15 @@ async def test_a_refusal_is_told_as_the_sdk_tells_it(status: int, body: Any, str
     async with provider(refuse) as url, opened(url) as (ours, sdk):
         found = await failure_of(ours.create(**ASKED, stream=stream))
         assert told(found) == told(await failure_of(sdk.chat.completions.create(**ASKED, stream=stream)))
+
+
+async def test_a_refusal_may_have_headers_of_any_characters() -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=429, text="No.", headers={"x-why": "zu schnell für uns ✓", "retry-after": "7"})
+
+    async with provider(refuse) as url, opened(url) as (ours, sdk):
+        found = await failure_of(ours.create(**ASKED))
+        assert told(found) == told(await failure_of(sdk.chat.completions.create(**ASKED)))
 
 
 async def test_a_provider_that_is_not_there_is_a_connection_error() -> None:
@@ -178,16 +188,36 @@ async def test_a_key_and_headers_go_along(monkeypatch: pytest.MonkeyPatch) -> No
         assert mine[name] == theirs[name]
 
 
-async def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def answer(request: web.Request) -> web.Response:
-        return web.json_response({"asked": str(request.url)})
+async def test_a_name_and_a_password_in_the_address_are_sent() -> None:
+    heard: list[Any] = []
 
+    async def answer(request: web.Request) -> web.Response:
+        heard.append(request.headers["Authorization"])
+        return web.json_response({})
+
+    async with provider(answer) as url, opened(url.replace("//", "//me:secret@")) as (ours, sdk):
+        await ours.create(**ASKED)
+        await sdk.chat.completions.create(**ASKED)
+    assert heard == ["Basic bWU6c2VjcmV0"] * 2
+
+
+async def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        known = [request.headers.get(name) for name in ("Authorization", "Proxy-Authorization")]
+        return web.json_response({"asked": str(request.url), "known": known})
+
+    # Whoever has a `.netrc` is asked for the key all the same.
+    (tmp_path / "netrc").write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     async with provider(answer) as url:
-        monkeypatch.setenv("http_proxy", url.removesuffix("/v1"))
-        monkeypatch.setenv("no_proxy", "")
+        monkeypatch.setenv("http_proxy", url.removesuffix("/v1").replace("//", "//me:secret@"))
+        monkeypatch.setenv("no_proxy", "left-out.test")
         async with opened("http://models.test/v1") as (ours, _):
             answered = await ours.create(**ASKED)
+        async with opened("http://left-out.test/v1") as (ours, _):
+            assert type(await failure_of(ours.create(**ASKED))) is APIConnectionError
     assert answered["asked"] == "http://models.test/v1/chat/completions"
+    assert answered["known"] == ["Bearer k", "Basic bWU6c2VjcmV0"]
 
 
 @given(
