@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from openai import APIError, DefaultAioHttpClient
 
@@ -44,6 +44,15 @@ class DirectChatOpenAI(ChatOpenAI):
             failing = self.model_copy(update={"async_client": _Failing(error)})
             return await super(DirectChatOpenAI, failing)._agenerate(messages, stop, run_manager, **kwargs)
         return self._create_chat_result(answer)
+
+    def _convert_chunk_to_generation_chunk(
+        self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
+    ) -> ChatGenerationChunk | None:
+        """Name the index that Gemini and others leave out: LangChain drops calls without one."""
+        for choice in chunk.get("choices") or ():
+            for call in (choice.get("delta") or {}).get("tool_calls") or ():
+                call.setdefault("index", None)
+        return super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any

@@ -1,7 +1,7 @@
 """What goes over the wire to OpenAI, and to every endpoint that speaks its format."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -45,13 +45,21 @@ async def provider() -> AsyncIterator[tuple[str, list[Any]]]:
         await response.write(f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode())
         return response
 
+    async with served(answer) as url:
+        yield url, bodies
+
+
+@asynccontextmanager
+async def served(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/v1/chat/completions", answer)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1", bodies
-    await runner.cleanup()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -93,6 +101,21 @@ async def test_answers_are_read_as_the_sdk_reads_them(provider: tuple[str, list[
         assert _told(await ours.ainvoke(MESSAGES)) == _told(await plain.ainvoke(MESSAGES))
         streamed = [[_told(piece) async for piece in model.astream(MESSAGES)] for model in (ours, plain)]
     assert streamed[0] == streamed[1]
+
+
+async def test_calls_without_an_index_are_told() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for delta in ({"tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]}, None, {}):
+            chunk = {"id": "x", "choices": [{"index": 0, "delta": delta}]}
+            await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    async with served(answer) as url, both(url) as (model, _):
+        calls = [call async for piece in model.astream("Hi") for call in piece.tool_call_chunks]
+    assert [(call["id"], call["name"], call["args"], call["index"]) for call in calls] == [("c", "f", "{}", None)]
 
 
 async def test_headers_a_query_and_a_timeout_are_no_part_of_the_body(provider: tuple[str, list[Any]]) -> None:
