@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, Too
 
 from agentgraph.errors import InvalidInputError
 
-__all__ = ["DEEPEST", "checked", "checked_message", "kept_message", "readable"]
+__all__ = ["DEEPEST", "ReadablePieces", "checked", "checked_message", "kept_message", "readable"]
 
 DEEPEST: Final = 64
 """How many levels deep a value may be nested."""
@@ -31,6 +31,24 @@ def readable(text: str) -> str:
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+class ReadablePieces:
+    """The pieces of one text, each `readable`; of a character cut in two between them the first half waits."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def add(self, piece: str) -> str:
+        """Return what can be told by now."""
+        text = self._half + piece
+        self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        return readable(text[: len(text) - len(self._half)])
+
+    def rest(self) -> str:
+        """Return what was waiting for its second half."""
+        half, self._half = self._half, ""
+        return readable(half)
 
 
 def checked(value: object, *, param: str) -> Any:

@@ -329,8 +329,8 @@ async def test_a_passing_failure_is_retried(open_app: OpenApp) -> None:
 
 
 async def test_an_answer_nobody_can_read_is_a_model_error(open_app: OpenApp) -> None:
-    app, _ = await open_app([ValueError("no choices"), KeyError("delta")])
-    for stream in (False, True):
+    app, _ = await open_app([ValueError("no choices"), KeyError("delta"), AttributeError("a list"), RecursionError()])
+    for stream in (False, True, True, False):
         with pytest.raises(ModelAPIError, match="could not be read"):
             await app.run("Hi there.", tenant="acme", stream=stream)
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from langchain_core.messages import AIMessageChunk, ToolCallChunk
 
+from agentgraph.plain import readable
+
 __all__ = ["PlacedPiece", "WrittenCalls"]
 
 
@@ -55,7 +57,7 @@ class WrittenCalls:
         call = self._calls[index]
         call_id = "" if call.call_id else piece["id"] or ""
         name = _new_of_name(call, piece["name"] or "")
-        arguments = piece["args"] or ""
+        arguments = readable(piece["args"] or "")
         call.call_id += call_id
         call.name += name
         call.arguments += arguments

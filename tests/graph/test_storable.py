@@ -14,8 +14,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.store.memory import InMemoryStore
 
+from agentgraph.events import TextDelta
 from agentgraph.graph.storable import storable, storable_text
-from agentgraph.plain import DEEPEST
+from agentgraph.plain import DEEPEST, ReadablePieces, readable
 from agentgraph.threads.repair import repaired
 
 
@@ -127,6 +128,22 @@ def test_a_sound_answer_is_the_same_object() -> None:
 
 def test_a_tools_output_is_mended_too() -> None:
     assert storable_text("a\0\ud83d\ude00\ud83d") == "a\ufffd😀\ufffd"
+
+
+@given(st.lists(st.text(st.sampled_from("a😀\0\ud83d\ude00é"), max_size=3)))
+def test_pieces_of_a_text_are_as_readable_as_the_whole(pieces: list[str]) -> None:
+    reading = ReadablePieces()
+    told = [*(reading.add(piece) for piece in pieces), reading.rest()]
+    assert "".join(told) == readable("".join(pieces))
+    for piece in told:
+        piece.encode()
+
+
+async def test_what_a_model_streams_can_be_told_whatever_it_writes(open_app: Callable[..., Any]) -> None:
+    app, _ = await open_app(["One \ud800 two \ud83d"])
+    told = [event async for event in app.stream("Hi.")]
+    text = "".join(event.text for event in told if isinstance(event, TextDelta))
+    assert text == told[-1].text == "One \ufffd two \ufffd"
 
 
 _leaves = st.one_of(

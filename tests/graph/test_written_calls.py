@@ -150,3 +150,8 @@ def test_arguments_that_are_no_json_are_kept_as_text() -> None:
     calls.add(piece)
     (invalid,) = calls.message().invalid_tool_calls
     assert (invalid["id"], invalid["name"], invalid["args"]) == ("c0", "add", "[1]")
+
+
+def test_arguments_can_be_told_whatever_they_hold() -> None:
+    (calls, _) = written((0, "c0", "add", '{"a": "\ud800'), (0, None, None, '"}'))
+    assert calls == [("c0", "add", {"a": "\ufffd"})]

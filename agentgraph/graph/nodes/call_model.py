@@ -20,6 +20,7 @@ from agentgraph.graph.storable import storable
 from agentgraph.graph.temperature import temperature_for
 from agentgraph.graph.untrusted import untrusted_of
 from agentgraph.graph.written_calls import WrittenCalls
+from agentgraph.plain import ReadablePieces
 from agentgraph.threads.truncate import tokens_in
 
 __all__ = ["call_model"]
@@ -61,7 +62,7 @@ async def call_model(
             answer = await model.ainvoke(prompt, **parameters)
     except ModelError:
         raise
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         # What a vendor's class raises when the answer is not of the vendor's form.
         unreadable = ModelAPIError(f"the model's answer could not be read ({type(error).__name__})")
         unreadable.is_retryable = False
@@ -105,11 +106,12 @@ async def _streamed(
     client_tools = runtime.context.client_tool_names
     calls = WrittenCalls()
     pieces: list[AIMessageChunk] = []
+    said = ReadablePieces()
     try:
         async for piece in model.astream(prompt, **parameters):
             chunk = cast("AIMessageChunk", piece)
             pieces.append(chunk)
-            if text := str(chunk.text):
+            if text := said.add(str(chunk.text)):
                 tell(runtime, TextDelta(text=text))
             for call in chunk.tool_call_chunks:
                 placed = calls.add(call)
@@ -130,6 +132,8 @@ async def _streamed(
             # A repetition would say the beginning twice.
             error.is_retryable = False  # type: ignore[attr-defined]
         raise
+    if text := said.rest():
+        tell(runtime, TextDelta(text=text))
     whole = pieces[0] if len(pieces) == 1 else pieces[0] + pieces[1:] if pieces else AIMessageChunk(content="")
     written = calls.message()
     return AIMessage(
