@@ -2,7 +2,8 @@
 
 Accepted without effect, because they ask for nothing an answer could lack: `store` on a thread,
 `modalities: ["text"]`, `stream_options.include_obfuscation`, keys of `metadata` that are not ours, and on messages
-`annotations`, `audio: null` and `reasoning_content`, which clients send back as they got them.
+`annotations`, `audio: null` and `reasoning_content`, which clients send back as they got them, and what the official
+ones add to them (`parsed`, `parsed_arguments`).
 
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
@@ -74,6 +75,7 @@ class CalledFunction(Wire):
 
     name: str
     arguments: str
+    parsed_arguments: Any = None
 
 
 class ToolCall(Wire):
@@ -98,6 +100,7 @@ class ChatMessage(Wire):
     annotations: list[Any] | None = None
     audio: None = None
     reasoning_content: str | None = None
+    parsed: Any = None
 
 
 class ChosenFunction(Wire):

@@ -2,7 +2,8 @@
 
 Accepted without effect, because they ask for nothing an answer could lack: `stream_options.include_obfuscation`,
 `reasoning.summary: "auto"` and `include: ["reasoning.encrypted_content"]` (models' reasoning is not told to us), and
-what clients send back as they got it: `reasoning` items, and the ids, states and annotations of items.
+what clients send back as they got it: `reasoning` items, and the ids, states and annotations of items, and what the
+official ones add to it (`parsed`, `parsed_arguments`).
 
 Source: https://platform.openai.com/docs/api-reference/responses/create
 """
@@ -63,6 +64,7 @@ class InputText(Wire):
     text: str
     annotations: list[Any] | None = None
     logprobs: list[Any] | None = None
+    parsed: Any = None
 
 
 class InputRefusal(Wire):
@@ -112,6 +114,7 @@ class FunctionCallItem(Wire):
     arguments: str
     id: str | None = None
     status: str | None = None
+    parsed_arguments: Any = None
 
 
 class FunctionCallOutputItem(Wire):

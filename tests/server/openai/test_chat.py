@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import threading
+import warnings
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ from langchain_core.exceptions import (
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import tool
+from pydantic import BaseModel
 
 from agentgraph import AgentGraph
 from agentgraph.server.openai import openai_router
@@ -187,6 +189,25 @@ def test_client_tool_calls_go_out_and_results_come_back_one_off(serve: Serve) ->
 def test_numbers_of_any_size_go_out(serve: Serve) -> None:
     answer = serve([calls(("c1", "book", {"row": BIG}))]).chat(tools=[BOOK]).json()["choices"][0]["message"]
     assert json.loads(answer["tool_calls"][0]["function"]["arguments"]) == {"row": BIG}
+
+
+def test_what_the_official_client_parsed_may_be_sent_back(serve: Serve) -> None:
+    class Book(BaseModel):
+        seat: str
+
+    served = serve(['{"seat": "1A"}', calls(("c1", "Book", {"seat": "1A"})), "Booked."])
+    asked: list[Any] = [{"role": "user", "content": "Which seat?"}]
+    parse = served.openai().chat.completions.parse
+    with warnings.catch_warnings(action="ignore"):  # pydantic's, of the client's own classes
+        told = parse(model="default", messages=asked, response_format=Book).choices[0].message
+        assert told.parsed == Book(seat="1A")
+        asked += [told, {"role": "user", "content": "Book it."}]
+        called = parse(model="default", messages=asked, tools=[openai.pydantic_function_tool(Book)]).choices[0].message
+        assert called.tool_calls is not None
+        assert called.tool_calls[0].function.parsed_arguments == Book(seat="1A")
+        asked += [called, {"role": "tool", "tool_call_id": "c1", "content": "done"}]
+        last = served.openai().chat.completions.create(model="default", messages=asked)
+    assert last.choices[0].message.content == "Booked."
 
 
 @pytest.mark.parametrize("resend_everything", [True, False])
