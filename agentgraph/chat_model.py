@@ -26,9 +26,10 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from agentgraph._sync import call_on, iterate_on, iterate_sync, portal_loop, run_sync
 from agentgraph.app import AgentGraph
 from agentgraph.errors import ConfigurationError, InvalidInputError
-from agentgraph.events import RunEvent, RunFailed, RunFinished, TextDelta, ToolCallDelta
+from agentgraph.events import RunEvent, RunFailed, RunFinished, ToolCallDelta
 from agentgraph.run import OnBusy, OnDisconnect, RunRequest, RunResult
 from agentgraph.scope import Scope
+from agentgraph.streaming.answer_text import AnswerText
 from agentgraph.streaming.ending import unusual_ending
 from agentgraph.streaming.langchain import readable_calls, unreadable_calls, usage_metadata
 from agentgraph.tool_formats import openai_tools
@@ -262,19 +263,19 @@ class _ChunkEncoder:
     """Turn a run's events into LangChain chunks: the answer's text and the caller's tool calls, usage on the last."""
 
     def __init__(self) -> None:
+        self._text = AnswerText()
         self._indexes: dict[int, int] = {}  # the model's index of a call → its index among the caller's calls
 
     def encode(self, event: RunEvent) -> ChatGenerationChunk | None:
+        text = self._text.piece(event)
         match event:
-            case TextDelta():
-                return ChatGenerationChunk(message=AIMessageChunk(content=event.text))
             case ToolCallDelta(is_client_tool=True):
                 index = self._indexes.setdefault(event.index, len(self._indexes))
                 piece = tool_call_chunk(name=event.name, args=event.arguments, id=event.tool_call_id, index=index)
                 return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[piece]))
             case RunFinished():
                 last = AIMessageChunk(
-                    content="",
+                    content=text,
                     id=event.message_id,
                     usage_metadata=usage_metadata(event.usage),
                     response_metadata=_metadata(event),
@@ -284,7 +285,7 @@ class _ChunkEncoder:
             case RunFailed():
                 raise event.error
             case _:
-                return None
+                return ChatGenerationChunk(message=AIMessageChunk(content=text)) if text else None
 
 
 @cache

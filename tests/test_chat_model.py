@@ -53,6 +53,26 @@ def test_streams_and_batches(app: AgentGraph, model: ScriptedChatModel) -> None:
     assert [answer.text for answer in llm.batch(["a", "b", "c"])] == ["one two a", "one two b", "one two c"]
 
 
+def test_what_is_said_before_a_tool_and_after_it_are_kept_apart(model: ScriptedChatModel, tmp_path: Path) -> None:
+    model.script = [AIMessage("Let me see.", tool_calls=[{"id": "c1", "name": "book", "args": {"seat": "1A"}}]), "1A."]
+    app = AgentGraph(chat_model=model, embeddings=HashEmbeddings(), storage_dir=tmp_path, tools=[book])
+    try:
+        assert "".join(chunk.text for chunk in ChatAgentGraph(app=app).stream("Which?")) == "Let me see.\n\n1A."
+    finally:
+        app.close()
+
+
+def test_a_call_that_is_sent_again_streams_the_whole_answer(app: AgentGraph, model: ScriptedChatModel) -> None:
+    call = {"id": "c1", "name": "book", "args": {"seat": "1A"}}
+    model.script = [AIMessage("Booking.", tool_calls=[call])]
+    llm = ChatAgentGraph(tenant="acme", thread="t1", app=app).bind_tools([book])
+    for _ in range(3):
+        pieces = list(llm.stream("Book 1A.", idempotency_key="k1"))
+        whole = sum(pieces[1:], pieces[0])
+        assert isinstance(whole, AIMessageChunk)
+        assert (whole.text, [{k: each[k] for k in call} for each in whole.tool_calls]) == ("Booking.", [call])
+
+
 def test_it_remembers_across_threads_and_not_across_tenants(app: AgentGraph, model: ScriptedChatModel) -> None:
     model.script = ["ok"] * 3
     ChatAgentGraph(tenant="acme", thread="t1", app=app).invoke("I prefer aisle seats.")
