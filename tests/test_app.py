@@ -335,6 +335,24 @@ async def test_an_answer_nobody_can_read_is_a_model_error(open_app: OpenApp) -> 
             await app.run("Hi there.", tenant="acme", stream=stream)
 
 
+async def test_a_model_that_does_not_stream_answers_whole(open_app: OpenApp) -> None:
+    calls = [{"id": "c1", "name": "f", "args": {"a": 1}}, {"id": "c2", "name": "f", "args": {"a": 2}}]
+    app, model = await open_app([AIMessage("Look.", tool_calls=calls), "Fine."])
+    model.disable_streaming = True
+    schema = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    told = [event async for event in app.stream("Hi there.", tools=[schema])]
+    assert [event.text for event in told if isinstance(event, TextDelta)] == ["Look."]
+    pieces = [event for event in told if isinstance(event, ToolCallDelta)]
+    assert [(piece.index, piece.tool_call_id, piece.arguments) for piece in pieces] == [
+        (0, "c1", '{"a": 1}'),
+        (1, "c2", '{"a": 2}'),
+    ]
+    assert isinstance(told[-1], RunFinished)
+    assert [call["args"] for call in told[-1].tool_calls] == [{"a": 1}, {"a": 2}]
+    assert told[-1].usage.total_tokens > 0
+    assert (await app.run("Hi there.", stream=True)).text == "Fine."
+
+
 async def test_retries_are_bounded(open_app: OpenApp) -> None:
     app, model = await open_app([ModelAPIError("503")] * 9, model_retries=1)
     with pytest.raises(ModelAPIError):

@@ -109,7 +109,8 @@ async def _streamed(
     said = ReadablePieces()
     try:
         async for piece in model.astream(prompt, **parameters):
-            chunk = cast("AIMessageChunk", piece)
+            # Models that do not stream answer with a whole message.
+            chunk = piece if isinstance(piece, AIMessageChunk) else AIMessageChunk(**piece.model_dump(exclude={"type"}))
             pieces.append(chunk)
             if text := said.add(str(chunk.text)):
                 tell(runtime, TextDelta(text=text))
