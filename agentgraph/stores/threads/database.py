@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -21,7 +21,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from agentgraph.errors import LeaseLostError, StoreUnavailableError
 from agentgraph.scope import tenant_directory, tenant_of_thread_key
-from agentgraph.stores.sqlite import SqliteFile, Sync, empty_journal
+from agentgraph.stores.sqlite import SqliteFile, Sync, empty_journal, store_error
 from agentgraph.stores.threads import archive, heads, lease, outbox, runs, sessions, steady_clock, tool_calls
 from agentgraph.stores.threads.lease import Lease
 from agentgraph.stores.threads.processes import Process, uptime
@@ -108,12 +108,20 @@ class ThreadDatabase:
         return await self.file(tenant).read(job)
 
     def glance(self, tenant: str, job: Job[T]) -> T:
-        """Read what is committed, at once and on the calling thread: a few rows, found by key."""
-        return job(self._current(tenant).reading)
+        """Read what is committed, at once and on the calling thread: a few rows, found by key.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        file = self._current(tenant)
+        with _faults_of(file.path):
+            return job(file.reading)
 
     def replay(self, tenant: str, job: Job[T]) -> T:
         """Do what `glance` does, for reading the messages a thread's state is rebuilt from."""
-        return job(self._current(tenant).replaying)
+        file = self._current(tenant)
+        with _faults_of(file.path):
+            return job(file.replaying)
 
     def file(self, tenant: str) -> _TenantFile:
         """Return a tenant's open file, creating it if need be."""
@@ -281,10 +289,17 @@ class _TenantFile:
         self._database = _created(
             lambda: SqliteFile(path, schema=_SCHEMA, pool=pool, sync=sync, page_size=_PAGE_SIZE, prepare=prepare)
         )
-        self._reader = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        with ExitStack() as undo, _faults_of(path):
+            undo.callback(self._database.close)
+            self._reader = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+            undo.pop_all()
         self.reading = Saver(self._reader, serde=serde)
         self.replaying = Saver(self._reader, serde=remembering)
         self.reading.is_setup = self.replaying.is_setup = True
+
+    @property
+    def path(self) -> Path:
+        return self._database.path
 
     @property
     def is_replaced(self) -> bool:
@@ -305,6 +320,14 @@ class _TenantFile:
 
     def run(self, job: Job[T]) -> T:
         return self._database.run(lambda _: job(self._saver))
+
+
+@contextmanager
+def _faults_of(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise store_error(error, path) from error
 
 
 def _created(opened: Callable[[], SqliteFile]) -> SqliteFile:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
-from agentgraph.errors import LeaseLostError
+from agentgraph.errors import LeaseLostError, StoreError
 from agentgraph.stores.checkpoints import FENCE, TenantCheckpoints
 from agentgraph.stores.threads import lease
 from agentgraph.stores.threads.database import ThreadDatabase
@@ -76,3 +76,13 @@ async def test_a_run_under_way_in_another_process_brings_nothing_back(
         await one.database.flush(THREAD, held.fence)
     assert await word_of(other) is None
     assert not any(b"unwritten" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+async def test_what_cannot_be_read_is_an_error_of_ours(two: tuple[TenantCheckpoints, TenantCheckpoints]) -> None:
+    one, _ = two
+    await put(one, "before")
+    one.database.file("acme").reading.conn.close()
+    with pytest.raises(StoreError, match=r"threads\.db"):
+        one.database.glance("acme", lambda saver: lease.user_of(saver.conn, THREAD))
+    with pytest.raises(StoreError, match=r"threads\.db"):
+        one.database.replay("acme", lambda saver: lease.user_of(saver.conn, THREAD))
