@@ -40,7 +40,9 @@ class RunHandle:
         return last if isinstance(last, RunFinished | RunFailed) else None
 
     def tell(self, event: RunEvent) -> None:
-        """Add an event."""
+        """Add an event. After the end nothing is said: not by work that would not stop, nor by a second teller."""
+        if self.ending is not None:
+            return
         if isinstance(event, RunStarted) and any(isinstance(told, RunStarted) for told in self.events):
             return  # a run that is carried on began long ago
         self.events.append(event)
