@@ -97,6 +97,7 @@ class Runner:
     observers: Sequence[Observer] = ()
     _handles: dict[str, RunHandle] = field(default_factory=dict)
     _carried: dict[str, tuple[str, Lease | None]] = field(default_factory=dict)  # run → tenant and lease
+    _spoken_for: set[str] = field(default_factory=set)  # tenants whose file is just being told
 
     @property
     def threaded(self) -> Graph:
@@ -474,14 +475,24 @@ class Runner:
                     for run_id, how in self.journal.stops(tenant).items():
                         if (handle := self._handles.get(run_id)) is not None:
                             handle.ask_to_stop(how)
-                    if is_time_to_speak:
-                        leases = [held for _, held in self._carried.values() if held is not None]
-                        mine = [held for held in leases if held.thread_id.startswith(f"{tenant}/")]
-                        await self.journal.keep_alive(tenant, run_ids, mine)
                 except (StoreError, OSError) as error:
                     logger.warning("the runs of %r could not be looked after: %s", tenant, error)
+                if is_time_to_speak and tenant not in self._spoken_for:
+                    self.under_way.spawn(self._speak_for(tenant, run_ids))
             if is_time_to_speak:
                 spoken = now
+
+    async def _speak_for(self, tenant: str, run_ids: Sequence[str]) -> None:
+        """Say that a tenant's runs are still carried; where its file is held up, other tenants' do not wait for it."""
+        leases = [held for _, held in self._carried.values() if held is not None]
+        mine = [held for held in leases if held.thread_id.startswith(f"{tenant}/")]
+        self._spoken_for.add(tenant)
+        try:
+            await self.journal.keep_alive(tenant, run_ids, mine)
+        except (StoreError, OSError) as error:
+            logger.warning("the runs of %r could not be spoken for: %s", tenant, error)
+        finally:
+            self._spoken_for.discard(tenant)
 
     # One-off runs
 

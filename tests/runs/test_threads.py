@@ -1,7 +1,10 @@
 """Threads through the public face: order, branches, time travel, approval, cancelling, deleting, two processes."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +12,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agentgraph import Approval, promising, tool
-from agentgraph.errors import InvalidInputError, NotFoundError, RunCancelledError, ThreadBusyError
+from agentgraph.errors import InvalidInputError, NotFoundError, RunCancelledError, StoreError, ThreadBusyError
 from agentgraph.events import RunFinished, RunStarted, TextDelta
+from agentgraph.scope import tenant_directory
 from agentgraph.testing import ScriptedChatModel
 
 WHERE: dict[str, Any] = {"tenant": "acme", "thread": "t"}
@@ -418,8 +422,9 @@ async def _until(condition: Any) -> None:
             await asyncio.sleep(0.005)
 
 
-def _has_said_something(app: Any) -> bool:
-    return any(isinstance(event, TextDelta) for handle in app._runner._handles.values() for event in handle.events)
+def _has_said_something(app: Any, *, runs: int = 1) -> bool:
+    handles = app._runner._handles.values()
+    return sum(any(isinstance(event, TextDelta) for event in handle.events) for handle in handles) >= runs
 
 
 async def test_who_waits_for_a_run_whose_process_died_carries_it_on(open_app) -> None:
@@ -434,6 +439,23 @@ async def test_who_waits_for_a_run_whose_process_died_carries_it_on(open_app) ->
     one._runner.briefing.chat_model._gate.set()
     assert (await running).text == "re: one"  # it came too late, and tells what happened
     assert texts(await two.history(**WHERE)) == ["one", "re: one"]
+
+
+async def test_a_file_that_is_held_up_costs_other_tenants_no_lease(open_app, tmp_path: Path) -> None:
+    app, _ = await open_app(echo, enable_memory=False, lease_ttl_s=1.0)
+    app._runner.briefing.chat_model = Slow(asyncio.Event())
+    tenants = ("acme", "globex")
+    running = [asyncio.ensure_future(app.run("one", stream=True, tenant=each, thread="t")) for each in tenants]
+    await _until(lambda: _has_said_something(app, runs=2))
+    path = tenant_directory(tmp_path / "tenants", "acme") / "threads.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        await asyncio.sleep(1.6)
+        (row,) = app._runner.journal.of_thread("globex/thread/t", limit=1)
+        is_lost = app._runner.journal.is_abandoned(row)
+    app._runner.briefing.chat_model._gate.set()
+    assert [result.text for result in await asyncio.gather(*running)] == ["Once upon a time"] * 2
+    assert not is_lost
 
 
 async def test_what_was_said_in_a_cancelled_run_is_remembered(open_app) -> None:
