@@ -66,6 +66,7 @@ _LONGEST_WAIT_FOR_MEMORY_S: Final = 2.0  # an embedder that is being loaded take
 _LAST_LOOK_FOR_A_TURN_S: Final = 0.04  # somebody waits for an answer, and a look is but a read
 _STOPS_EVERY_S: Final = 0.25
 _RECOVERED_EVERY_S: Final = 30.0
+_RECOVERED_AT_ONCE: Final = 32  # tenants
 
 
 @dataclass(slots=True, kw_only=True)
@@ -423,11 +424,18 @@ class Runner:
 
     async def recover_all(self) -> None:
         """Carry on what processes left unfinished that are dead by now, or too late."""
-        for tenant in await asyncio.to_thread(self.journal.tenants_with_open_runs):
+        tenants = await asyncio.to_thread(self.journal.tenants_with_open_runs)
+        room = asyncio.Semaphore(_RECOVERED_AT_ONCE)
+
+        async def recovered(tenant: str) -> None:
             try:
-                await self.recover(tenant)
+                async with room:
+                    await self.recover(tenant)
             except AgentGraphError as error:  # another tenant's file is no reason to leave the rest
                 logger.warning("the runs of %r could not be recovered: %s", tenant, error.message)
+
+        # Side by side: a run that takes long holds up its own tenant's alone.
+        await asyncio.gather(*map(recovered, tenants))
 
     async def _followed(self, row: Row, handle: RunHandle) -> None:
         """Tell of a run that another process carries, or that ended before."""

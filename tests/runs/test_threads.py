@@ -458,6 +458,23 @@ async def test_a_file_that_is_held_up_costs_other_tenants_no_lease(open_app, tmp
     assert not is_lost
 
 
+async def test_a_run_that_takes_long_to_carry_on_holds_up_no_other_tenants(open_app) -> None:
+    gate = asyncio.Event()
+    dead, _ = await open_app(echo, enable_memory=False)
+    dead._runner.briefing.chat_model = Slow(gate)
+    tenants = ("acme", "globex")
+    running = [asyncio.ensure_future(dead.run("one", stream=True, tenant=each, thread="t")) for each in tenants]
+    await _until(lambda: _has_said_something(dead, runs=2))
+    dead._runner.database.process.close()
+    app, _ = await open_app(echo, enable_memory=False)  # the first thing an application does is to carry them on
+    app._runner.briefing.chat_model = Slow(gate)
+    try:
+        await _until(lambda: len(app._runner._handles) == 2)
+    finally:
+        gate.set()
+    await asyncio.gather(*running)
+
+
 async def test_what_was_said_in_a_cancelled_run_is_remembered(open_app) -> None:
     app, _ = await open_app(echo)
     app._runner.briefing.chat_model = Slow(asyncio.Event())
