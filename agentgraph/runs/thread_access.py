@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from langchain_core.runnables import RunnableConfig
 
-from agentgraph.errors import StoreUnavailableError, ThreadBusyError
+from agentgraph.errors import StoreError, StoreUnavailableError, ThreadBusyError
 from agentgraph.graph.build import Graph
 from agentgraph.graph.state import AgentState
 from agentgraph.stores.checkpoints import FENCE
@@ -72,7 +72,7 @@ class ThreadAccess:
         while True:
             # Let go of between two looks: a run that was accepted with its lease has yet to come through here.
             async with self.turnstile.enter(thread_id):
-                if (held := await self.journal.hold(thread_id)) is not None:
+                if (held := await self._taken(thread_id)) is not None:
                     self.database.open_lease(held)
                     try:
                         yield held
@@ -84,6 +84,17 @@ class ThreadAccess:
                 raise ThreadBusyError(f"a run is under way on the thread {thread_id!r}; try again later")
             await asyncio.sleep(pause)
             pause = min(pause * 2, LAST_LOOK_S)
+
+    async def _taken(self, thread_id: str) -> Lease | None:
+        """Take a thread; cancelled meanwhile, let go of it: nobody else could before its lease runs out."""
+        taking = asyncio.get_running_loop().create_task(self.journal.hold(thread_id))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            with suppress(StoreError):
+                if (held := await taking) is not None:
+                    await self.journal.let_go(held)
+            raise
 
     async def update(
         self,

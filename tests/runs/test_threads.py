@@ -475,6 +475,26 @@ async def test_a_run_that_takes_long_to_carry_on_holds_up_no_other_tenants(open_
     await asyncio.gather(*running)
 
 
+async def test_a_change_that_is_cancelled_leaves_its_thread_free(open_app) -> None:
+    app, _ = await open_app(echo, enable_memory=False)
+    await app.run("one", **WHERE)
+    here = (await app.threads.checkpoint(**WHERE)).checkpoint_id
+    hold, holding = app._runner.journal.hold, asyncio.Event()
+
+    async def hold_and_tell(thread_id: str) -> Any:
+        holding.set()
+        return await hold(thread_id)
+
+    app._runner.journal.hold = hold_and_tell
+    changing = asyncio.ensure_future(app.threads.switch(here, **WHERE))
+    await holding.wait()
+    changing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await changing
+    async with asyncio.timeout(5):
+        await app.run("two", on_busy="enqueue", **WHERE)
+
+
 async def test_what_was_said_in_a_cancelled_run_is_remembered(open_app) -> None:
     app, _ = await open_app(echo)
     app._runner.briefing.chat_model = Slow(asyncio.Event())
