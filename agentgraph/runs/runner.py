@@ -407,7 +407,10 @@ class Runner:
                 handle.tell(self.briefing.started(request, row.run_id))
                 with self.under_way.counted(request.scope.tenant):
                     await self._hold(row, request, context, handle, begun)
-        self._handles.pop(row.run_id, None)
+        if handle.ending is None:  # another process has it by now, and somebody may have joined it here
+            self.under_way.spawn(self._followed(row, handle))
+        else:
+            self._handles.pop(row.run_id, None)
 
     async def recover(self, tenant: str) -> int:
         """Carry on, to its end, every run of a tenant that nobody carries any more; return how many there were."""
@@ -438,23 +441,29 @@ class Runner:
         await asyncio.gather(*map(recovered, tenants))
 
     async def _followed(self, row: Row, handle: RunHandle) -> None:
-        """Tell of a run that another process carries, or that ended before."""
+        """Tell of a run that another process carries, or that ended before; nothing is raised."""
+        try:
+            await self._told_of(row, handle)
+        except Exception as error:  # noqa: BLE001  nobody else would tell those who listen
+            handle.tell(RunFailed(run_id=row.run_id, error=_translated(error)))
+        self._handles.pop(row.run_id, None)
+
+    async def _told_of(self, row: Row, handle: RunHandle) -> None:
         pause = FIRST_LOOK_S
-        while True:
+        while handle.ending is None:
             current = self.journal.get(_tenant(row), row.run_id)
             if current is None:
                 gone = RunCancelledError("the thread was deleted while the run was under way", code="thread_deleted")
                 handle.tell(RunFailed(run_id=row.run_id, error=gone))
-                break
+                return
             if not current.is_open:
                 for event in events_of(current, model=self.briefing.default_model):
                     handle.tell(event)
-                break
+                return
             if self.journal.is_abandoned(current):
                 await self.recover(_tenant(row))
             await asyncio.sleep(pause)
             pause = min(pause * 2, LAST_LOOK_S)
-        self._handles.pop(row.run_id, None)
 
     @contextmanager
     def _kept_alive(self, row: Row, begun: Begun | None) -> Iterator[None]:

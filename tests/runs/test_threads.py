@@ -495,6 +495,43 @@ async def test_a_change_that_is_cancelled_leaves_its_thread_free(open_app) -> No
         await app.run("two", on_busy="enqueue", **WHERE)
 
 
+async def test_who_joined_a_run_here_that_was_then_taken_from_here_is_told_its_end(open_app) -> None:
+    apps = [(await open_app(echo, enable_memory=False))[0] for _ in range(3)]
+    running = []
+    for app in apps[:2]:  # begun by the one and carried on by the other; as far as others can see, both then die
+        app._runner.briefing.chat_model = Slow(asyncio.Event())
+        work = app.run("one", stream=True, **WHERE) if not running else app._runner.recover("acme")
+        running.append(asyncio.ensure_future(work))
+        await _until(lambda app=app: _has_said_something(app))
+        app._runner.database.process.close()
+    (run_id,) = apps[0]._runner._handles
+    joining = asyncio.ensure_future(apps[1].runs.join(run_id, tenant="acme"))
+    await asyncio.sleep(0.05)
+    await apps[2]._runner.recover("acme")
+    for app in apps[:2]:
+        app._runner.briefing.chat_model._gate.set()
+    await asyncio.gather(*running)
+    await asyncio.wait({joining}, timeout=5)
+    assert joining.result().text.endswith("re: one")
+
+
+async def test_who_waits_for_a_run_that_cannot_be_looked_at_is_told_so(open_app) -> None:
+    one, _ = await open_app(echo, enable_memory=False)
+    two, _ = await open_app(echo, enable_memory=False)
+    one._runner.briefing.chat_model = Slow(asyncio.Event())
+    running = asyncio.ensure_future(one.run("one", stream=True, **WHERE))
+    await _until(lambda: _has_said_something(one))
+    (run_id,) = one._runner._handles
+    joining = asyncio.ensure_future(two.runs.join(run_id, tenant="acme"))
+    await asyncio.sleep(0.05)
+    two._runner.database.file("acme").reading.conn.close()
+    await asyncio.wait({joining}, timeout=5)
+    one._runner.briefing.chat_model._gate.set()
+    assert (await running).text == "Once upon a time"
+    with pytest.raises(StoreError):
+        joining.result()
+
+
 async def test_what_was_said_in_a_cancelled_run_is_remembered(open_app) -> None:
     app, _ = await open_app(echo)
     app._runner.briefing.chat_model = Slow(asyncio.Event())
