@@ -1,7 +1,4 @@
-"""Let one run at a time onto a thread, within this process.
-
-Between processes nothing holds a thread yet: run one server process per `storage_dir`.
-"""
+"""Let one run at a time onto a thread, within this process; between processes its lease does (`thread_access.py`)."""
 
 from __future__ import annotations
 
