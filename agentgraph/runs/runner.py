@@ -321,7 +321,7 @@ class Runner:
             return
         except Exception as error:  # noqa: BLE001  noted with the run, and told
             failure = _translated(error)
-            await self._note_failure(row, begun.lease, failure)
+            await self._note_failure(row, begun.lease, failure, parent=run.parent)
             self.aftercare.notify(request.scope)
             handle.tell(RunFailed(run_id=row.run_id, error=failure))
             return
@@ -355,15 +355,15 @@ class Runner:
             also=also,
         )
 
-    async def _note_failure(self, row: Row, held: Lease, failure: Exception) -> None:
+    async def _note_failure(self, row: Row, held: Lease, failure: Exception, *, parent: str | None) -> None:
         """Note why a run failed. A store that fails even here leaves the run to be found at the next start."""
         try:
-            await self.journal.end(row, held, "failed", error=error_record(failure))
+            await self.journal.end(row, held, "failed", error=error_record(failure), parent=parent)
         except (StoreError, ThreadBusyError) as error:
             self.database.discard(held)
             logger.warning("the end of run %s could not be noted: %s", row.run_id, error.message)
             with suppress(StoreError, ThreadBusyError):
-                await self.journal.end(row, held, "failed", error=error_record(failure))
+                await self.journal.end(row, held, "failed", error=error_record(failure), parent=parent)
             self.database.close_lease(held)
 
     async def _turn_of(self, row: Row) -> Begun | None:
@@ -398,7 +398,7 @@ class Runner:
             except Exception as error:  # noqa: BLE001  it can never be carried on: that is noted, and seen
                 failure = _translated(error)
                 self.database.open_lease(begun.lease)
-                await self._note_failure(row, begun.lease, failure)
+                await self._note_failure(row, begun.lease, failure, parent=begun.head)
                 handle.tell(RunFailed(run_id=row.run_id, error=failure))
             else:
                 logger.info("carrying on run %s, which its process left", row.run_id)

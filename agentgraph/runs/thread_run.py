@@ -92,6 +92,11 @@ class ThreadRun:
         outcome = await self._carried()
         return replace(outcome, parent=self._parent)
 
+    @property
+    def parent(self) -> str | None:
+        """The checkpoint it goes on from."""
+        return self._parent
+
     async def _carried(self) -> Outcome:
         """Carry the run to an end that is worth noting; what a model or a store fails with is raised."""
         if self.begun.stop is not None:
@@ -157,14 +162,26 @@ class ThreadRun:
         goes_on = request.resume is None and request.checkpoint is None and not begun.is_carried_on
         if goes_on and is_plain and (is_new or was_clean):  # most turns: nothing to look at first
             return self._input(request.messages), self.config
-        state = await self.graph.aget_state(self._from_checkpoint() if request.checkpoint else self.config)
-        if begun.is_carried_on and state.metadata and state.metadata.get("run_id") == self.context.run_id:
+        state = await self.graph.aget_state(self.config)
+        if begun.is_carried_on and self._wrote(state):  # whatever was asked: it stands where the run left it
+            self._parent = await self._before(state)
             return self._carried_on(state)
         if request.resume is not None:
             return self._resumed(state)
         if request.checkpoint is not None:
-            return self._branched(state)
+            return self._branched(await self.graph.aget_state(self._from_checkpoint()))
         return await self._continued(state)
+
+    def _wrote(self, state: StateSnapshot) -> bool:
+        return (state.metadata or {}).get("run_id") == self.context.run_id
+
+    async def _before(self, state: StateSnapshot) -> str | None:
+        """Return the checkpoint this run went on from, whichever process began it."""
+        while self._wrote(state):
+            if state.parent_config is None:
+                return None
+            state = await self.graph.aget_state(state.parent_config)
+        return str(state.config["configurable"]["checkpoint_id"])
 
     def _input(self, messages: Sequence[BaseMessage]) -> dict[str, Any]:
         return {"messages": list(messages), "turns": 0}
@@ -315,7 +332,7 @@ class ThreadRun:
         config = self.config
         state = await self.graph.aget_state(config)
         here = (state.config or {}).get("configurable", {}).get("checkpoint_id")
-        if not state.metadata or state.metadata.get("run_id") != self.context.run_id:
+        if not self._wrote(state):
             return
         if self.begun.head is not None and here != self.begun.head:
             config["configurable"]["checkpoint_id"] = self.begun.head

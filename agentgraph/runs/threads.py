@@ -198,7 +198,8 @@ class Threads:
     async def branches(self, *, tenant: str, thread: str | None = None) -> Sequence[Branch]:
         """Return the ends of all lines a thread's conversation took, the latest first: an edit begins a new one."""
         key = _key(tenant, thread)
-        rows = [row for row in self._runner().journal.of_thread(key, limit=_MOST_LISTED) if row.checkpoint_id]
+        noted = self._runner().journal.of_thread(key, limit=_MOST_LISTED)
+        rows = [row for row in noted if row.checkpoint_id not in {None, row.parent_checkpoint_id}]  # who wrote anything
         here = await self._end_before_head(key, {row.checkpoint_id for row in rows})
         passed = {row.parent_checkpoint_id for row in rows}
         return [

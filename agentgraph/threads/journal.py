@@ -50,7 +50,7 @@ class Begun:
 
     Attributes:
         lease: To be named in every write.
-        head: The checkpoint the thread stands at; `None` for a new thread.
+        head: The checkpoint the thread stood at when it was first begun; `None` for a new thread.
         before: The thread's run before this one; `None` for the first.
         stop: Asked of it before it began.
         is_carried_on: It was begun before, and its process died or was too late.
@@ -343,7 +343,7 @@ class RunJournal:
         )
         if held is None:
             return None
-        head = heads.head(connection, row.thread_id)
+        head = (row.parent_checkpoint_id if row.attempts else None) or heads.head(connection, row.thread_id)
         runs.start(connection, run_id, process=self._process.id, alive_until=uptime() + self._ttl_s, parent=head)
         before = runs.before(connection, row.thread_id, row.position)
         runs.resumed(connection, row.thread_id)

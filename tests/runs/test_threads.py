@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.exceptions import ModelAPIError
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agentgraph import Approval, promising, tool
@@ -493,6 +494,82 @@ async def test_a_change_that_is_cancelled_leaves_its_thread_free(open_app) -> No
         await changing
     async with asyncio.timeout(5):
         await app.run("two", on_busy="enqueue", **WHERE)
+
+
+@pytest.mark.parametrize("at_checkpoint", [False, True])
+async def test_a_run_that_is_carried_on_calls_no_tool_again_and_is_no_branch(open_app, at_checkpoint: bool) -> None:
+    paid: list[str] = []
+    gate = asyncio.Event()
+
+    @tool
+    async def pay() -> str:
+        """Pay."""
+        paid.append("paid")
+        await gate.wait()
+        return "paid"
+
+    def pay_once(messages: Sequence[BaseMessage], tools: Sequence[str]) -> Any:
+        return "Well." if isinstance(messages[-1], ToolMessage) or "Pay" not in messages[-1].text else call("pay")
+
+    one, _ = await open_app(pay_once, tools=[pay], enable_memory=False)
+    two, _ = await open_app(pay_once, tools=[pay], enable_memory=False)
+    await one.run("Hello.", **WHERE)
+    here = (await one.threads.checkpoint(**WHERE)).checkpoint_id
+    options = {"checkpoint": here} if at_checkpoint else {}
+    running = asyncio.ensure_future(one.run("Pay.", **options, **WHERE))
+    await _until(lambda: bool(paid))
+    one._runner.database.process.close()  # as far as others can see, its process is dead
+    await two._runner.recover("acme")
+    gate.set()
+    assert (await running).text == "Well."
+    assert paid == ["paid"]
+    assert [message.type for message in await two.history(**WHERE)] == ["human", "ai", "human", "ai", "tool", "ai"]
+    assert [branch.is_current for branch in await two.threads.branches(**WHERE)] == [True]
+    assert (await two.runs.list(**WHERE))[0].parent_checkpoint_id == here
+
+
+async def test_a_run_that_was_carried_on_is_undone_as_a_whole(open_app) -> None:
+    started, gate = asyncio.Event(), asyncio.Event()
+
+    @tool
+    async def pay() -> str:
+        """Pay."""
+        started.set()
+        await gate.wait()
+        return "paid"
+
+    def pay_once(messages: Sequence[BaseMessage], tools: Sequence[str]) -> Any:
+        return call("pay") if "Pay" in messages[-1].text else echo(messages, tools)
+
+    one, _ = await open_app(pay_once, tools=[pay], enable_memory=False)
+    two, _ = await open_app(echo, tools=[pay], enable_memory=False)
+    await one.run("zero", **WHERE)
+    running = asyncio.ensure_future(one.run("Pay.", **WHERE))
+    await started.wait()
+    one._runner.database.process.close()
+    two._runner.briefing.chat_model = Slow(asyncio.Event())
+    carrying = asyncio.ensure_future(two._runner.recover("acme"))
+    await _until(lambda: _has_said_something(two))
+    two._runner.briefing.chat_model = ScriptedChatModel(script=echo)
+    await two.run("two", on_busy="rollback", **WHERE)
+    gate.set()
+    await carrying
+    with pytest.raises(RunCancelledError):
+        await running
+    assert texts(await two.history(**WHERE)) == ["zero", "re: zero", "two", "re: two"]
+
+
+async def test_a_turn_that_failed_is_no_branch(open_app) -> None:
+    answers: list[Any] = ["one", ValueError("no answer"), "three"]
+    app, _ = await open_app(lambda messages, tools: answers.pop(0), enable_memory=False)
+    await app.run("u1", **WHERE)
+    with pytest.raises(ModelAPIError):
+        await app.run("u2", **WHERE)
+    assert [branch.is_current for branch in await app.threads.branches(**WHERE)] == [True]
+    with pytest.raises(InvalidInputError):  # before anything is written
+        await app.run("u3", resume="yes", **WHERE)
+    await app.run("u3", **WHERE)
+    assert [branch.is_current for branch in await app.threads.branches(**WHERE)] == [True]
 
 
 async def test_who_joined_a_run_here_that_was_then_taken_from_here_is_told_its_end(open_app) -> None:
