@@ -240,22 +240,33 @@ class Threads:
             InvalidInputError: There is a thread `to` already.
         """
         source, destination = _key(tenant, thread), _key(tenant.partition(":")[0], to)
+        database = self._runner().database
         state = await self._existing(source, checkpoint)
-        if (await self._state(destination, None)).created_at is not None:
-            raise InvalidInputError(f"there is a thread {to!r} already", param="to")
+
+        def is_new(there: Mapping[str, Any]) -> bool:
+            """Refuse one that has begun, also while this waited for its first run: it is somebody's own."""
+            begun = database.glance(_tenant(destination), lambda saver: lease.begun_by(saver.conn, destination))
+            if there or begun is not None:
+                raise InvalidInputError(f"there is a thread {to!r} already", param="to")
+            return True
+
+        is_new((await self._state(destination, None)).values)
+        await database.write(_tenant(destination), lambda saver: lease.lift(saver.conn, destination))
         values = state.values
         live: Sequence[BaseMessage] = values.get("messages", [])
-        kept = await ThreadHistory(self._runner().database).archived(source, values)
+        kept = await ThreadHistory(database).archived(source, values)
         copied: dict[str, Any] = {
             name: values[name]
             for name in ("summary", "summaries", "archive_tail", "archive_after", "offered_tools")
             if name in values
         }
         await self._runner().access.update(
-            destination, cast("AgentState", {**copied, "messages": [*live], "archived": kept, "turns": 0})
+            destination,
+            cast("AgentState", {**copied, "messages": [*live], "archived": kept, "turns": 0}),
+            provided=is_new,
         )
         now = datetime.now(UTC).isoformat()
-        await self._runner().database.write(
+        await database.write(
             _tenant(destination),
             lambda saver: lease.begin(saver.conn, destination, user=lease.user_of(saver.conn, source), at=now),
         )

@@ -15,6 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from agentgraph import Approval, promising, tool
 from agentgraph.errors import InvalidInputError, NotFoundError, RunCancelledError, StoreError, ThreadBusyError
 from agentgraph.events import RunFinished, RunStarted, TextDelta
+from agentgraph.run import RunRequest
 from agentgraph.scope import tenant_directory
 from agentgraph.testing import ScriptedChatModel
 
@@ -297,6 +298,35 @@ async def test_a_thread_is_forked_into_another(open_app) -> None:
     with pytest.raises(InvalidInputError, match="already"):
         await app.threads.fork(to="copy", **WHERE)
     assert {thread.thread for thread in await app.threads.list(tenant="acme")} == {"t", "copy"}
+
+
+async def test_a_thread_is_forked_into_one_that_was_deleted(open_app) -> None:
+    app, _ = await open_app(echo, enable_memory=False)
+    await app.run("one", **WHERE)
+    await app.run("gone", tenant="acme", thread="copy", user="bob")
+    await app.threads.delete(tenant="acme", thread="copy")
+    await app.threads.fork(to="copy", **WHERE)
+    assert texts(await app.history(tenant="acme", thread="copy")) == ["one", "re: one"]
+    assert (await app.threads.get(tenant="acme", thread="copy")).user is None
+
+
+async def test_no_thread_is_forked_into_one_that_somebody_just_begins(open_app) -> None:
+    app, _ = await open_app(echo, enable_memory=False)
+    await app.run("one", user="ann", **WHERE)
+    hold, begun = app._runner.journal.hold, []
+
+    async def hold_once_somebody_begins(thread_id: str) -> Any:
+        if not begun:
+            request = RunRequest.of("mine", tenant="acme", thread="copy", user="bob", include_memories=False)
+            begun.append(await app._runner.start(request))
+        return await hold(thread_id)
+
+    app._runner.journal.hold = hold_once_somebody_begins
+    with pytest.raises(InvalidInputError, match="already"):
+        await app.threads.fork(to="copy", **WHERE)
+    assert (await begun[0].result()).text.endswith("mine")
+    assert [message.type for message in await app.history(tenant="acme", thread="copy")] == ["human", "ai"]
+    assert (await app.threads.get(tenant="acme", thread="copy")).user == "bob"
 
 
 # Approval

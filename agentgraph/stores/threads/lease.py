@@ -155,9 +155,10 @@ def lift(connection: Connection, thread_id: str) -> None:
 
 
 def begin(connection: Connection, thread_id: str, *, user: str | None, at: str) -> None:
-    """Note that a thread exists which no run has begun."""
+    """Note that a thread exists which no run has begun; one that a run began by now stays as it is."""
     connection.execute(
-        "UPDATE threads SET created_at = ?, used_at = ?, user_id = ?, deleted = 0 WHERE thread_id = ?",
+        "UPDATE threads SET created_at = ?, used_at = ?, user_id = ?, deleted = 0"
+        " WHERE thread_id = ? AND created_at = ''",
         (at, at, user, thread_id),
     )
 
