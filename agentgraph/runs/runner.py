@@ -51,7 +51,7 @@ from agentgraph.stores.threads import outbox
 from agentgraph.stores.threads.database import Saver, ThreadDatabase
 from agentgraph.stores.threads.lease import Lease
 from agentgraph.stores.threads.runs import Row, Stop
-from agentgraph.threads.closing import unanswerable, unknown_calls
+from agentgraph.threads.closing import closing_messages, unanswerable, unknown_calls
 from agentgraph.threads.journal import Accepted, Begun, RunJournal
 from agentgraph.threads.reading import ThreadHistory
 from agentgraph.threads.request import with_message_ids
@@ -64,6 +64,7 @@ logger = logging.getLogger(__name__)
 # Somebody who says a thing and asks about it at once, on another thread, waits this long at the most for it to be kept.
 _LONGEST_WAIT_FOR_MEMORY_S: Final = 2.0  # an embedder that is being loaded takes about one
 _LAST_LOOK_FOR_A_TURN_S: Final = 0.04  # somebody waits for an answer, and a look is but a read
+_GIVEN_UP: Final = "The run was cancelled while it waited for a person: this tool was not run to its end."
 _STOPS_EVERY_S: Final = 0.25
 _RECOVERED_EVERY_S: Final = 30.0
 _RECOVERED_AT_ONCE: Final = 32  # tenants
@@ -180,6 +181,7 @@ class Runner:
 
         Raises:
             NotFoundError: There is no such run.
+            ThreadBusyError: It waits for a person, and another process does not let go of its thread.
         """
         handle = self._handles.get(run_id)
         row = await self.journal.stop(tenant, run_id, how)
@@ -187,6 +189,22 @@ class Runner:
             raise NotFoundError(f"there is no run {run_id!r}")
         if handle is not None:
             handle.ask_to_stop(how)
+        if row is not None and row.status == "waiting":
+            await self._give_up(row)
+
+    async def _give_up(self, row: Row) -> None:
+        """End a run that waits for a person: whoever answers later is told that nothing waits."""
+        thread: RunnableConfig = {"configurable": {"thread_id": row.thread_id}}
+
+        def still_waits(_: object) -> bool:
+            current = self.journal.get(_tenant(row), row.run_id)
+            return current is not None and current.status == "waiting"
+
+        state = await self.threaded.aget_state(thread)
+        if state.interrupts:
+            unanswered = closing_messages(state.values.get("messages", ()), _GIVEN_UP)
+            await self.access.update(row.thread_id, {"messages": unanswered}, provided=still_waits)
+        await self.journal.give_up(row)
 
     def handle_of(self, run_id: str) -> RunHandle | None:
         """Return a run of this process that has not ended."""

@@ -99,8 +99,11 @@ class Runs:
     async def cancel(self, run_id: str, *, tenant: str) -> None:
         """End a run: what it has said stays, marked, and the thread can be used at once.
 
+        One that waits for a person waits no more: the calls it asked about are not made.
+
         Raises:
             NotFoundError: The tenant has no such run.
+            ThreadBusyError: It waits, and another process does not let go of its thread.
         """
         Scope.parse(tenant)
         await self._runner().cancel(tenant.partition(":")[0], run_id)

@@ -273,6 +273,27 @@ class RunJournal:
 
         return await self._database.write(tenant, stop) if self._database.has(tenant) else None
 
+    async def give_up(self, row: Row) -> None:
+        """Note that a run which waits for a person was cancelled, unless it waits no more."""
+
+        def give_up(saver: Saver) -> None:
+            current = runs.get(saver.conn, row.run_id)
+            if current is None or current.status != "waiting":
+                return
+            result = {name: value for name, value in (current.result or {}).items() if name != "interrupts"}
+            runs.end(
+                saver.conn,
+                row.run_id,
+                "cancelled",
+                ended_at=datetime.now(UTC).isoformat(),
+                parent_checkpoint_id=current.parent_checkpoint_id,
+                checkpoint_id=current.checkpoint_id,
+                last_message_id=None,
+                result={**result, "is_cancelled": True},
+            )
+
+        await self._database.write(tenant_of_thread_key(row.thread_id), give_up)
+
     def stops(self, tenant: str) -> dict[str, Stop]:
         """Return what is asked of this process's runs."""
         return self._database.glance(tenant, lambda saver: runs.stops_for(saver.conn, self._process.id))

@@ -375,6 +375,34 @@ async def test_a_person_approves_edits_or_rejects(open_app, own_saver: bool) -> 
     assert paid == [5, 8]
 
 
+@pytest.mark.parametrize("own_saver", [False, True])
+async def test_a_run_that_waits_for_a_person_is_cancelled(open_app, own_saver: bool) -> None:
+    paid: list[int] = []
+
+    @tool(needs_approval=True)
+    def pay(amount: int) -> str:
+        """Pay."""
+        paid.append(amount)
+        return "paid"
+
+    options: dict[str, Any] = {"tools": [pay], "enable_memory": False}
+    app, _ = await open_app(
+        [call("pay", amount=5), "As you like."], **options, **({"checkpointer": InMemorySaver()} if own_saver else {})
+    )
+    waiting = await app.run("Pay 5.", **WHERE)
+    await app.cancel(waiting.run_id, tenant="acme")
+    assert (await app.runs.get(waiting.run_id, tenant="acme")).status == "cancelled"
+    assert (await app.runs.join(waiting.run_id, tenant="acme")).status == "cancelled"
+    for _ in range(2):
+        with pytest.raises(InvalidInputError) as caught:
+            await app.resume(Approval(decision="approve"), **WHERE)
+        assert caught.value.code == "not_waiting"
+    await app.runs.delete(waiting.run_id, tenant="acme")
+    assert (await app.run("Then not.", **WHERE)).text == "As you like."
+    assert [message.type for message in await app.history(**WHERE)] == ["human", "ai", "tool", "human", "ai"]
+    assert not paid
+
+
 async def test_a_new_message_instead_of_an_answer_closes_the_question(open_app) -> None:
     @tool
     def pay(amount: int) -> str:
