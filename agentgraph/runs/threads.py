@@ -279,11 +279,12 @@ class Threads:
         """
         key = _key(tenant, thread)
         runner = self._runner()
-        for row in runner.journal.of_thread(key, limit=_MOST_LISTED) if runner.database.has(_tenant(key)) else ():
+        for row in runner.journal.of_thread(key, limit=_MOST_LISTED):
             if row.is_open and (handle := runner.handle_of(row.run_id)) is not None:
                 handle.ask_to_stop("rollback")
         checkpointer: Any = runner.threaded.checkpointer
-        await runner.outbox.adelete_thread(key)  # the tombstone first: nothing is written after it
+        if runner.database.has(_tenant(key)):  # deleting begins no tenant
+            await runner.outbox.adelete_thread(key)  # the tombstone first: nothing is written after it
         if checkpointer is not runner.outbox:
             await checkpointer.adelete_thread(key)
 

@@ -437,6 +437,12 @@ async def test_deleting_a_thread_under_a_run_brings_nothing_back(open_app) -> No
     assert texts(await app.history(**WHERE)) == ["anew", "re: anew"]
 
 
+async def test_deleting_what_was_never_there_leaves_nothing(open_app, tmp_path: Path) -> None:
+    app, _ = await open_app(echo, enable_memory=False)
+    await app.threads.delete(tenant="nobody", thread="t")
+    assert not tenant_directory(tmp_path / "tenants", "nobody").exists()
+
+
 async def test_two_applications_on_one_directory_take_turns(open_app) -> None:
     one, _ = await open_app(echo, enable_memory=False)
     two, _ = await open_app(echo, enable_memory=False)
