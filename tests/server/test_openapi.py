@@ -55,6 +55,13 @@ def test_routes_name_the_statuses_of_what_they_take(schema: dict[str, Any]) -> N
         assert ("requestBody" not in operation) or "413" in told, f"{method} {path}"
 
 
+def test_routes_that_stream_say_so(schema: dict[str, Any]) -> None:
+    streams = [(path, operation) for _, path, operation in operations(schema) if "stream" in path.rpartition("/")[2]]
+    assert len(streams) >= 10
+    for path, operation in streams:
+        assert list(operation["responses"]["200"]["content"]) == ["text/event-stream"], path
+
+
 def test_every_resource_is_summed_up_and_shown_by_an_example(schema: dict[str, Any]) -> None:
     for method, path, operation in operations(schema, "/api/v1/"):
         assert operation["summary"], f"{method} {path}"
