@@ -52,6 +52,7 @@ logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 5.0  # whether another process has changed the records
 _LONGEST_KEY: Final = 8_192
+_MOST_TENANTS: Final = 1_024  # whose tools are kept ready, as in the toolbox
 _SCHEMES: Final[Mapping[str, tuple[str, ...]]] = {
     "http": ("http", "https"),
     "sse": ("http", "https"),
@@ -322,6 +323,8 @@ class McpServers:
                 for tool in server.tools
                 if tool.state == "offered"
             )
+            while len(self._offered) > _MOST_TENANTS:
+                self._offered.pop(next(iter(self._offered)))
         return offered
 
     # Below here everything runs on the application's loop.
@@ -398,7 +401,10 @@ class McpServers:
         return server
 
     def _on_listed(self, server: _Server, *, is_first: bool) -> None:
-        self._offered.clear()
+        if (owner := server.definition.tenant) is None:
+            self._offered.clear()
+        else:
+            self._offered.pop(owner, None)
         if is_first and server.definition.is_configured:
             # What the deployment named in its settings is accepted as it is first seen.
             self._spawn(self._keep_accepted(server))
@@ -463,13 +469,14 @@ class _Server:
         """Take what the server lists; the first list ever is accepted."""
         from agentgraph.tools.mcp.listing import listed_tools
 
-        found = listed_tools(self.definition.name, tools)
+        before, found = self.tools, listed_tools(self.definition.name, tools)
         is_first = self.accepted is None
         if self.accepted is None:
             self.accepted = {tool.remote_name: tool.fingerprint for tool in found if tool.state != "refused"}
         self.tools = found
         self.accept(self.accepted)
-        self._on_listed(self, is_first=is_first)
+        if is_first or self.tools != before:  # one that merely came back changes nothing for anybody
+            self._on_listed(self, is_first=is_first)
 
     def accept(self, accepted: Accepted) -> None:
         """Offer what is as it was accepted, and withhold the rest."""

@@ -23,6 +23,7 @@ from agentgraph.errors import (
     ToolTimeoutError,
 )
 from agentgraph.settings import Settings
+from agentgraph.tools.mcp import servers
 from agentgraph.tools.promises import promises_of
 
 pytestmark = pytest.mark.integration
@@ -119,6 +120,35 @@ async def test_a_servers_tools_are_its_tenants_alone(run_remote: Any, open_agent
         await app.mcp.disconnect("files", tenant="initech")
     await app.mcp.disconnect("files", tenant="acme")
     assert len(await app.mcp.tools_of("globex")) == 1
+
+
+async def test_a_list_that_is_sent_again_changes_nothing_and_anothers_is_no_concern(
+    run_remote: Any, open_agent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "_MOST_TENANTS", 2)
+    shared, own, app = await run_remote(), await run_remote(), await open_agent()
+    await app.mcp.connect("shared", url=shared.url)
+    await app.mcp.connect("own", url=own.url, tenant="acme")
+    theirs = await app.mcp.tools_of("globex")
+    lists = []
+
+    @shared.server.list_tools()
+    async def again() -> list[types.Tool]:
+        lists.append(1)
+        return shared.tools
+
+    await shared.change(*shared.tools)
+    await own.change(listed("one"), listed("two"))
+
+    async def have_listed() -> bool:
+        return bool(lists) and len(await app.mcp.tools(tenant="acme", server="own")) == 2
+
+    await eventually(have_listed)
+    await asyncio.sleep(0.05)
+    assert await app.mcp.tools_of("globex") is theirs
+    for tenant in ("a", "b"):
+        await app.mcp.tools_of(tenant)
+    assert await app.mcp.tools_of("globex") is not theirs  # not kept for every tenant there ever was
 
 
 async def test_a_name_that_is_taken_is_refused(run_remote: Any, open_agent: Any) -> None:
