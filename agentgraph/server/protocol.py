@@ -45,14 +45,13 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before a request's headers are whole."""
-        if self._is_head and self._head_timer is None:
-            self._await_head()
-        before = self._head_bytes
-        super().data_received(data)
         if self._is_head:
-            self._head_bytes = before + len(data)
-            if self._head_bytes > MAX_HEADER_BYTES:
-                self._end(_TOO_LARGE)
+            self._head_bytes += len(data)
+            if self._head_timer is None:
+                self._await_head()
+        super().data_received(data)
+        if self._is_head and self._head_bytes > MAX_HEADER_BYTES:
+            self._end(_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """See the headers end."""

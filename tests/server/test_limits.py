@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -203,3 +204,15 @@ def test_other_sites_pages_may_call_only_where_set(serve: Serve) -> None:
 
 def test_the_protocols_bounds_are_what_the_documents_say() -> None:
     assert (protocol.MAX_HEADER_BYTES, protocol.HEADERS_WITHIN_S, protocol.STALLED_FOR_S) == (262_144, 20.0, 60.0)
+
+
+def test_a_connection_that_is_kept_serves_any_number_of_requests(process: tuple[str, psutil.Process]) -> None:
+    opened = 0
+
+    def count(name: str, _: Any) -> None:
+        nonlocal opened
+        opened += name == "connection.connect_tcp.started"
+
+    with httpx.Client(base_url=process[0], headers={"x-padding": "a" * 4_000}) as client:
+        answers = [client.get("/health/live", extensions={"trace": count}).status_code for _ in range(150)]
+    assert (set(answers), opened) == ({200}, 1), "600 KB of headers, but of many requests"
