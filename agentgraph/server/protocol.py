@@ -77,13 +77,23 @@ class PatientProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEADERS_WITHIN_S, self._end, _TOO_SLOW)
+        self._head_timer = self.loop.call_later(HEADERS_WITHIN_S, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        if self._is_answering:  # some clients end a body with a line break: no reason to cut its answer off
+            self._await_head()
+        else:
+            self._end(_TOO_SLOW)
+
+    @property
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
 
     def _end(self, answer: bytes) -> None:
         if not self.transport.is_closing() and self._is_head:
             # One that sent nothing is a connection a browser made in advance: it expects no answer.
-            cycle: RequestResponseCycle | None = self.cycle
-            if self._head_bytes and (cycle is None or cycle.response_complete):
+            if self._head_bytes and not self._is_answering:
                 self.transport.write(answer)
             self.transport.close()
 

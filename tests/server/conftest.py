@@ -44,11 +44,12 @@ class Served:
 
 
 @contextmanager
-def running(application: Any) -> Iterator[str]:
-    """Serve `application` in a thread, and see it closed."""
+def running(application: Any, **options: Any) -> Iterator[str]:
+    """Serve `application` in a thread, and see it closed; options are uvicorn's."""
     with listen("127.0.0.1", 0) as listener:
         # As our own server: what proxies say is for the application to believe or not.
-        config = uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=5, proxy_headers=False)
+        options = {"log_level": "warning", "timeout_graceful_shutdown": 5, "proxy_headers": False} | options
+        config = uvicorn.Config(application, **options)
         server = uvicorn.Server(config)
         # Signals belong to the main thread.
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -216,3 +216,20 @@ def test_a_connection_that_is_kept_serves_any_number_of_requests(process: tuple[
     with httpx.Client(base_url=process[0], headers={"x-padding": "a" * 4_000}) as client:
         answers = [client.get("/health/live", extensions={"trace": count}).status_code for _ in range(150)]
     assert (set(answers), opened) == ({200}, 1), "600 KB of headers, but of many requests"
+
+
+def test_a_line_break_after_a_body_does_not_cut_the_answer_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEADERS_WITHIN_S", 0.2)
+    begun = threading.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+        begun.set()
+        await asyncio.sleep(0.6)
+        await PlainTextResponse("all of it")(scope, receive, send)
+
+    with running(slow, http=protocol.PatientProtocol, lifespan="off") as url, connected(url) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\nhi")
+        assert begun.wait(10)
+        connection.sendall(b"\r\n")
+        assert b"all of it" in connection.recv(65_536)
