@@ -50,13 +50,20 @@ class Window:
                 return at + _MINUTE_S - now
         return 0.0
 
-    def add(self, amount: float, now: float) -> None:
-        """Note a use; less than nothing takes back what was noted too much."""
+    def add(self, amount: float, now: float) -> list[float]:
+        """Note a use, and return the entry it is noted in."""
         self._sum += amount
         if self._entries and now - self._entries[-1][0] < _GRAIN_S:
             self._entries[-1][1] += amount
         else:
             self._entries.append([now, amount])
+        return self._entries[-1]
+
+    def take_back(self, amount: float, entry: list[float], now: float) -> None:
+        """Take back what was noted too much, from where it was noted: what is over a minute old counts no more."""
+        if entry[0] > now - _MINUTE_S:
+            entry[1] -= amount
+            self._sum -= amount
 
 
 class Rates:
@@ -101,14 +108,24 @@ class Rates:
                 if limits.tokens_per_min is not None:
                     self._check("tokens", name, tokens, limits.tokens_per_min)
                     taken.append(name)
-            for name in taken:
-                self._window("tokens", name).add(tokens, self._clock())
+            now = self._clock()
+            noted = [(window := self._window("tokens", name), window.add(tokens, now)) for name in taken]
+            is_settled = False
 
             def settle(used: int) -> None:
-                for name in taken:
-                    self._window("tokens", name).add(used - tokens, self._clock())
+                nonlocal is_settled
+                is_settled, now = True, self._clock()
+                for window, entry in noted:
+                    if used > tokens:
+                        window.add(used - tokens, now)
+                    else:
+                        window.take_back(tokens - used, entry, now)
 
-            yield settle
+            try:
+                yield settle
+            finally:
+                if not is_settled:  # it never began
+                    settle(0)
 
     @contextmanager
     def _counted(self, name: str, limit: int) -> Iterator[None]:

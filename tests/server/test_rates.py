@@ -87,3 +87,23 @@ def test_idle_accounts_are_forgotten() -> None:
     clock.now += 61
     rates.take_request(("key:new", Limits(requests_per_min=1)))
     assert len(rates._windows) == 1
+
+
+def test_a_run_that_never_began_used_nothing() -> None:
+    rates, accounts = Rates(Clock()), [("tenant:a", Limits(tokens_per_min=100))]
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="no budget"), rates.run(accounts, 100):
+            raise RuntimeError("no budget")
+
+
+def test_what_was_guessed_too_high_is_no_credit_for_later() -> None:
+    clock = Clock()
+    rates, accounts = Rates(clock), [("tenant:a", Limits(tokens_per_min=100))]
+    with rates.run(accounts, 100) as settle:
+        clock.now += 50
+        settle(10)
+    clock.now += 11  # the guess is over a minute old
+    with rates.run(accounts, 100) as settle:
+        settle(100)
+    with pytest.raises(RateLimitedError), rates.run(accounts, 1):
+        pass
