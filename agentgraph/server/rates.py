@@ -77,6 +77,7 @@ class Rates:
         self._clock = clock
         self._windows: dict[tuple[str, str], Window] = {}
         self._under_way: dict[str, int] = {}
+        self._tidy_at = 0.0
 
     def take_request(self, account: Account) -> None:
         """Count a request.
@@ -161,7 +162,7 @@ class Rates:
             )
 
     def _window(self, what: str, name: str) -> Window:
-        if len(self._windows) > _MOST_IDLE:
-            now = self._clock()
+        if len(self._windows) > _MOST_IDLE and (now := self._clock()) >= self._tidy_at:
             self._windows = {place: window for place, window in self._windows.items() if window.used(now) > 0}
+            self._tidy_at = now + _MINUTE_S  # who is not idle now is not for a minute
         return self._windows.setdefault((what, name), Window())

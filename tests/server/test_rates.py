@@ -107,3 +107,13 @@ def test_what_was_guessed_too_high_is_no_credit_for_later() -> None:
         settle(100)
     with pytest.raises(RateLimitedError), rates.run(accounts, 1):
         pass
+
+
+def test_a_crowd_is_not_looked_through_by_each_of_its_requests() -> None:
+    rates = Rates(Clock())
+    for number in range(10_101):
+        rates.take_request((f"tenant:{number}", Limits(requests_per_min=2)))
+    usual = rates._windows
+    for number in range(100):
+        rates.take_request((f"tenant:{number}", Limits(requests_per_min=2)))
+    assert rates._windows is usual
