@@ -6,9 +6,11 @@ database, so they hold across processes; what a process reserved that died is fr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import uuid4
 
@@ -104,7 +106,14 @@ class Budgets:
                 )
             return None
 
-        if (refused := await database.write(reserve)) is not None:
+        reserving = asyncio.ensure_future(database.write(reserve))
+        try:
+            refused = await asyncio.shield(reserving)
+        except asyncio.CancelledError:  # the database does it all the same, and nobody would give it back
+            if await reserving is None:
+                await database.write(partial(_release, reservation_id=reservation_id))
+            raise
+        if refused is not None:
             place, refusal = refused
             if not refusal.is_retryable:
                 self._used_up = {key: row for key, row in self._used_up.items() if now < row[0]}
@@ -160,6 +169,12 @@ def room(name: str, limits: Limits, now: datetime) -> Room:
         microusd=None if limits.budget_usd is None else round(limits.budget_usd * 1_000_000),
         resets_in_s=None if resets_at is None else (resets_at - now).total_seconds(),
     )
+
+
+def _release(connection: Connection, *, reservation_id: str) -> None:
+    from agentgraph.server import usage_records
+
+    usage_records.release(connection, reservation_id)
 
 
 def _place(room: Room) -> _Place:

@@ -1,6 +1,7 @@
 """Budgets: reserved before, paid after, and never found by more at once than there is room for."""
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,20 @@ import httpx
 import pytest
 from langchain_core.messages import AIMessage
 
-from agentgraph.errors import BudgetExceededError, ConfigurationError
+from agentgraph import AgentGraph, Settings
+from agentgraph.errors import BudgetExceededError, ConfigurationError, StoreUnavailableError
 from agentgraph.events import Usage
+from agentgraph.run import RunRequest
+from agentgraph.server import turns, usage
 from agentgraph.server.budgets import Budgets
+from agentgraph.server.guard import Guard
 from agentgraph.server.usage import UsageBook, UsageRow, UsedBy
 from agentgraph.settings import Limits, ModelPrice
 from agentgraph.stores.database.database import Database
-from agentgraph.testing import FrozenClock
+from agentgraph.testing import FrozenClock, ScriptedChatModel
 from tests.server.conftest import Serve, eventually
-from tests.server.test_guard import make_key
+from tests.server.test_guard import asked, make_key
+from tests.stores.database.conftest import server as server
 
 
 @pytest.fixture
@@ -211,3 +217,16 @@ async def test_usage_is_summed_and_written_down(database: Database, tmp_path: Pa
     assert found == {UsedBy(tenant="acme", day="2026-03-02", key_id="k", user="", model="m"): used + used}
     assert await UsageBook(elsewhere).of("acme", since="2026-03-03", until="2026-03-31") == {}
     elsewhere.close()
+
+
+async def test_a_run_that_is_given_up_while_it_reserves_holds_nothing(database: Database, clock) -> None:
+    await database.open()
+    book = budgets(clock)
+    rooms = book.rooms(ACME)
+    reserving = asyncio.ensure_future(book.reserve(database, rooms, tokens=100, microusd=0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    reserving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reserving
+    await book.reserve(database, rooms, tokens=100, microusd=0)
