@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final, TypeAlias
 
 from agentgraph.app import AgentGraph
+from agentgraph.errors import StoreError
 from agentgraph.events import Usage
 from agentgraph.run import RunRequest
 from agentgraph.server.auth import Caller
@@ -20,6 +22,8 @@ from agentgraph.settings import Limits
 from agentgraph.stores.database.database import Database
 
 __all__ = ["Admission", "Settle"]
+
+logger = logging.getLogger(__name__)
 
 Settle: TypeAlias = Callable[[str, str, Usage, float], Awaitable[None]]
 """Takes a run's id, its model, what it used, and how many seconds it took."""
@@ -95,24 +99,27 @@ class Admission:
                 used = Usage()
             cost = self._budgets.cost_microusd(model, used) or 0
             settle_rates(used.total_tokens)
-            if reservation:
-                await self._budgets.settle(self._database, reservation, rooms, tokens=used.total_tokens, microusd=cost)
-            if not used.total_tokens:
+            if used.total_tokens:
+                self._remember(tenant, used)
+                self.usage.note(
+                    tenant=tenant,
+                    key_id=caller.key_id,
+                    user=asked.scope.user,
+                    model=model,
+                    used=UsageRow(
+                        runs=1,
+                        input_tokens=used.input_tokens,
+                        output_tokens=used.output_tokens,
+                        cost_microusd=cost,
+                    ),
+                )
+                self._hooks.tell("usage_hook", tenant, used.total_tokens, duration_s)
+            if not reservation:
                 return
-            self._remember(tenant, used)
-            self.usage.note(
-                tenant=tenant,
-                key_id=caller.key_id,
-                user=asked.scope.user,
-                model=model,
-                used=UsageRow(
-                    runs=1,
-                    input_tokens=used.input_tokens,
-                    output_tokens=used.output_tokens,
-                    cost_microusd=cost,
-                ),
-            )
-            self._hooks.tell("usage_hook", tenant, used.total_tokens, duration_s)
+            try:
+                await self._budgets.settle(self._database, reservation, rooms, tokens=used.total_tokens, microusd=cost)
+            except StoreError as error:  # the run has ended; what it reserved is held until that is void
+                logger.error("%d tokens of %r are in no budget: %s", used.total_tokens, tenant, error.message)  # noqa: TRY400
 
         return settle
 

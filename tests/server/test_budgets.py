@@ -230,3 +230,23 @@ async def test_a_run_that_is_given_up_while_it_reserves_holds_nothing(database: 
     with pytest.raises(asyncio.CancelledError):
         await reserving
     await book.reserve(database, rooms, tokens=100, microusd=0)
+
+
+async def test_a_run_that_cannot_be_paid_for_is_told_and_counted(tmp_path: Path, monkeypatch, caplog) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
+        raise StoreUnavailableError("the database is gone")
+
+    monkeypatch.setattr(Budgets, "settle", fail)
+    told: list[int] = []
+    settings = Settings.load(storage_dir=tmp_path, enable_memory=False, tenant_limits={"acme": {"budget_tokens": 100}})
+    async with AgentGraph(
+        settings, chat_model=ScriptedChatModel(script=answer), usage_hook=lambda _, tokens, __: told.append(tokens)
+    ) as app:
+        guard, request = Guard(app), asked()
+        await guard.admit(request)
+        assert (await turns.run(request, RunRequest.of("Hello", tenant="acme"))).text == "Hi."
+        await guard.aclose()
+        found = await UsageBook(await app.records()).of("acme", since="2000-01-01", until="2100-01-01")
+    assert [used.output_tokens for used in found.values()] == [10]
+    assert told == [30]
+    assert "30 tokens of 'acme' are in no budget" in caplog.text
