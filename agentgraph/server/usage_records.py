@@ -22,11 +22,12 @@ def taken(connection: Connection, account: str, period: str, *, now: float) -> t
     Until the transaction ends no other one is told, so no two find the same room.
     """
     spend(connection, account, period, tokens=0, microusd=0)  # locks the row, and makes it where there is none
-    connection.execute(delete(reservations).where(reservations.c.until < now))
     here = (spending.c.account == account) & (spending.c.period == period)
     spent = connection.execute(select(spending.c.tokens, spending.c.microusd).where(here)).one()
     total = func.coalesce(func.sum(reservations.c.tokens), 0), func.coalesce(func.sum(reservations.c.microusd), 0)
     held = (reservations.c.account == account) & (reservations.c.period == period)
+    # Others' rows are left alone: nobody waits for whoever else is being told.
+    connection.execute(delete(reservations).where(held & (reservations.c.until < now)))
     reserved = connection.execute(select(*total).where(held)).one()
     return (int(spent[0]), int(spent[1])), (int(reserved[0]), int(reserved[1]))
 

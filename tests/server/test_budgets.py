@@ -250,3 +250,33 @@ async def test_a_run_that_cannot_be_paid_for_is_told_and_counted(tmp_path: Path,
     assert [used.output_tokens for used in found.values()] == [10]
     assert told == [30]
     assert "30 tokens of 'acme' are in no budget" in caplog.text
+
+
+@pytest.mark.integration
+@pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")
+async def test_a_budget_is_looked_at_beside_others(server: str, tmp_path: Path, clock) -> None:
+    """Two processes on PostgreSQL would wait for one another, each for what the other tidies up."""
+    from agentgraph.server import usage_records
+
+    database, book = Database(server, tmp_path), budgets(clock)
+    for name in ("tenant:a", "tenant:b"):
+        await book.reserve(database, book.rooms([(name, Limits(budget_tokens=100))]), tokens=1, microusd=0)
+    later, is_held, is_seen = clock().timestamp() + 3600, threading.Event(), threading.Event()
+
+    def look_at(account: str) -> None:
+        period = book.rooms([(account, Limits(budget_tokens=100))])[0].period
+        database.run(lambda connection: usage_records.taken(connection, account, period, now=later), is_writing=True)
+
+    def hold(connection: Any) -> None:
+        usage_records.taken(connection, "tenant:a", book.rooms(ACME)[0].period, now=later)
+        is_held.set()
+        is_seen.wait(10)
+
+    holding = asyncio.ensure_future(database.write(hold))
+    await asyncio.to_thread(is_held.wait, 10)
+    try:
+        await asyncio.wait_for(asyncio.to_thread(look_at, "tenant:b"), 5)
+    finally:
+        is_seen.set()
+        await holding
+        database.close()
