@@ -147,8 +147,9 @@ class UsageBook:
         await self.write()
 
     async def _write_soon(self) -> None:
-        await asyncio.sleep(_WRITTEN_EVERY_S)
-        await asyncio.shield(asyncio.ensure_future(self.write()))
+        while self._unwritten:  # again where some was noted meanwhile, or could not be written
+            await asyncio.sleep(_WRITTEN_EVERY_S)
+            await asyncio.shield(asyncio.ensure_future(self.write()))
 
 
 def _place(whose: UsedBy) -> tuple[str, ...]:

@@ -280,3 +280,27 @@ async def test_a_budget_is_looked_at_beside_others(server: str, tmp_path: Path, 
         is_seen.set()
         await holding
         database.close()
+
+
+async def test_usage_noted_while_some_is_written_is_written_too(database: Database, clock, monkeypatch) -> None:
+    monkeypatch.setattr(usage, "_WRITTEN_EVERY_S", 0.01)
+    await database.open()
+    book, write, is_written = UsageBook(database, clock=clock), database.write, asyncio.Event()
+
+    async def write_and_note(job: Any) -> None:
+        database.write = write_and_tell  # type: ignore[method-assign]
+        note("globex")
+        await write(job)
+
+    async def write_and_tell(job: Any) -> None:
+        await write(job)
+        is_written.set()
+
+    def note(tenant: str) -> None:
+        book.note(tenant=tenant, key_id="k", user=None, model="m", used=UsageRow(runs=1))
+
+    database.write = write_and_note  # type: ignore[method-assign,assignment]
+    note("acme")
+    await asyncio.wait_for(is_written.wait(), 5)
+    assert await UsageBook(database).of("globex", since="2026-03-01", until="2026-03-31")
+    await book.aclose()
