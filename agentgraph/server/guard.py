@@ -204,14 +204,15 @@ def _refuse_strangers(request: HTTPConnection, *, origins: Sequence[str]) -> Non
     if not is_allowed and request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
         raise PermissionDeniedError("pages of other sites may not call a server that has no api keys")
     peer = address_of(request.client.host if request.client else "")
-    if peer is None:  # a socket of this machine's, or a test without a network
-        return
-    if not peer.is_loopback or is_forwarded(request.headers):  # a proxy on this machine serves others
+    is_elsewhere = peer is not None and not peer.is_loopback
+    if is_elsewhere or is_forwarded(request.headers):  # a proxy on this machine serves others
         raise NotAuthenticatedError(
             "this server has no api keys, so it serves its own machine alone: make one with 'agentgraph keys create', "
             "set AGENTGRAPH_API_KEYS, or allow everybody with AGENTGRAPH_INSECURE=true (--insecure)",
             code="no_keys",
         )
+    if peer is None:  # a socket of this machine's, or a test without a network
+        return
     # A page can have its own name resolve to this machine; the browser then takes us for the page's own site.
     name = request.url.hostname or ""
     if address_of(name) is None and name != "localhost" and not name.endswith(".localhost"):

@@ -1,19 +1,22 @@
 """Keys over HTTP: a server asks for them, and who brings none of it or one of another tenant learns nothing."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.requests import HTTPConnection
 
 from agentgraph import AgentGraph, Settings
 from agentgraph.errors import AgentGraphError, NotAuthenticatedError, PermissionDeniedError
+from agentgraph.server.app import create_app
 from agentgraph.server.auth import LOCAL
 from agentgraph.server.guard import Guard
 from agentgraph.server.keys import Keys
 from agentgraph.stores.database.database import Database
 from agentgraph.testing import HashEmbeddings, ScriptedChatModel
-from tests.server.conftest import Serve, Served
+from tests.server.conftest import Serve, Served, running
 
 
 def make_key(served: Served, **options: Any) -> dict[str, str]:
@@ -148,3 +151,8 @@ def test_a_users_threads_are_that_users_alone(serve: Serve) -> None:
     served.chat(headers={**tenant, "x-thread-id": "t2"})
     assert served.chat(headers={**bob, "x-thread-id": "t2"}).status_code == 404
     assert served.chat(headers={**bob, "x-thread-id": "t3"}).status_code == 200
+
+
+async def test_without_keys_a_socket_that_a_proxy_forwards_to_is_not_this_machine(guard: Guard) -> None:
+    with pytest.raises(NotAuthenticatedError):
+        await guard.admit(asked(client=None, x_forwarded_for="192.0.2.1"))
