@@ -47,6 +47,7 @@ class Keys:
         self._pepper = pepper
         self._clock = clock
         self._snapshot = Snapshot(database, "api_keys", _read)
+        self._were_any = False
         self._used: dict[str, datetime] = {}
         self._noted_at = clock()
         self._noting: asyncio.Task[None] | None = None
@@ -141,7 +142,9 @@ class Keys:
 
     async def any(self) -> bool:
         """Say whether there are keys, or ever were. Makes no database where there is none yet."""
-        return self._database.exists and bool(await self._snapshot.get())
+        # Keys that went, with their tenant or with the file, open nothing.
+        self._were_any = self._were_any or (self._database.exists and bool(await self._snapshot.get()))
+        return self._were_any
 
     async def find(self, offered: str) -> ApiKey | None:
         """Return the good key a client sent, if it is one; asks the database only where its keys have changed."""

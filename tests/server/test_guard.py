@@ -156,3 +156,12 @@ def test_a_users_threads_are_that_users_alone(serve: Serve) -> None:
 async def test_without_keys_a_socket_that_a_proxy_forwards_to_is_not_this_machine(guard: Guard) -> None:
     with pytest.raises(NotAuthenticatedError):
         await guard.admit(asked(client=None, x_forwarded_for="192.0.2.1"))
+
+
+@pytest.mark.integration
+def test_keys_that_went_with_their_tenant_let_nobody_in(serve: Serve) -> None:
+    served = serve()
+    assert served.chat("globex").status_code == 200
+    acme = make_key(served, scope="tenant", tenant="acme")
+    assert served.http.delete("/api/v1/tenant", headers=acme).status_code == 200
+    assert [served.chat("globex", headers=headers).status_code for headers in ({}, acme)] == [401, 401]
