@@ -72,7 +72,9 @@ class Guard:
             PermissionDeniedError: No keys are set and a page of another site, open in a browser of this machine, asks.
             StoreError: Whether there are keys cannot be told.
         """
-        if isinstance(known := getattr(request.state, "caller", None), Caller) and IN_SCOPE in request.scope:
+        known, guard = getattr(request.state, "caller", None), request.scope.get(IN_SCOPE)
+        # Mounted below another application, this one's keys are its own.
+        if isinstance(known, Caller) and isinstance(guard, Guard) and guard.app is self.app:
             return known
         caller = await self._caller(request)
         admission = await self.admission()

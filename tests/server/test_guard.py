@@ -165,3 +165,18 @@ def test_keys_that_went_with_their_tenant_let_nobody_in(serve: Serve) -> None:
     acme = make_key(served, scope="tenant", tenant="acme")
     assert served.http.delete("/api/v1/tenant", headers=acme).status_code == 200
     assert [served.chat("globex", headers=headers).status_code for headers in ({}, acme)] == [401, 401]
+
+
+@pytest.mark.integration
+def test_an_application_below_another_asks_for_its_own_keys(tmp_path: Path) -> None:
+    def application(name: str, **options: Any) -> Any:
+        settings = Settings.load(storage_dir=tmp_path / name, enable_memory=False, **options)
+        return create_app(AgentGraph(settings, chat_model=ScriptedChatModel(script=["Hi."])))
+
+    outer = application("outer")
+    outer.mount("/inner", application("inner", api_keys=["right"]))
+    body = {"messages": [{"role": "user", "content": "Hello"}]}
+    with running(outer) as url, httpx.Client(base_url=f"{url}/inner") as client:
+        assert client.post("/v1/acme/chat/completions", json=body).status_code == 401
+        key = {"authorization": "Bearer right"}
+        assert client.post("/v1/acme/chat/completions", json=body, headers=key).status_code == 200
