@@ -79,8 +79,9 @@ class Guard:
         caller = await self._caller(request)
         admission = await self.admission()
         admission.take_key(caller)
-        # Known so early, a tenant that asks for too much costs next to nothing.
-        if (tenant := caller.tenant or _tenant_in(request.scope["path"])) is not None:
+        # Known so early, a tenant that asks for too much costs next to nothing. Whom a hook would refuse is not it.
+        named = None if self.hooks.hooks.auth_hook is not None else _tenant_in(request.scope["path"])
+        if (tenant := caller.tenant or named) is not None:
             admission.take_tenant(tenant)
             request.scope[_COUNTED] = tenant
         request.state.caller, request.scope[IN_SCOPE] = caller, self
@@ -109,9 +110,10 @@ class Guard:
         """
         entered: dict[str, str | None] = request.scope.setdefault(_ENTERED, {})
         if tenant not in entered:
-            if request.scope.get(_COUNTED) != tenant:
+            user = await self.hooks.ask_leave(request, tenant)
+            if request.scope.get(_COUNTED) != tenant:  # after the hook: nobody uses up what is another's
                 (await self.admission()).take_tenant(tenant)
-            entered[tenant] = await self.hooks.ask_leave(request, tenant)
+            entered[tenant] = user
         return entered[tenant]
 
     async def is_closed(self, scope: RunScope) -> bool:

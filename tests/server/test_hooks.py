@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from fastapi import HTTPException
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import MessagesState, StateGraph
 
 from agentgraph.errors import PermissionDeniedError
@@ -143,6 +144,17 @@ def test_beside_keys_the_auth_hook_is_asked_too(serve: Serve) -> None:
     assert asked == []
     assert served.chat(headers={"authorization": "Bearer right"}).status_code == 200
     assert asked == ["acme"]
+
+
+def test_whom_the_auth_hook_refuses_uses_nothing_up_of_the_tenants(serve: Serve, is_async: bool) -> None:
+    def auth_hook(request: Any, _: str) -> None:
+        if request.headers.get("x-token") != "right":
+            raise PermissionDeniedError("that is not your tenant")
+
+    hook = either(auth_hook, is_async=is_async)
+    served = serve(auth_hook=hook, enable_memory=False, tenant_limits={"acme": {"requests_per_min": 1}})
+    assert [served.chat().status_code for _ in range(3)] == [403, 403, 403]
+    assert [served.chat(headers={"x-token": "right"}).status_code for _ in range(2)] == [200, 429]
 
 
 # manager_fn
