@@ -108,10 +108,11 @@ async def _pieces(runnable: Runnable[Any, Any], asked: RunRequest) -> AsyncGener
     messages: list[BaseMessage] = list(asked.messages)
     if asked.system_prompt is not None:
         messages.insert(0, SystemMessage(asked.system_prompt))
-    config: RunnableConfig = {"configurable": {"thread_id": asked.scope.thread_key or f"{asked.scope.tenant}/one-off"}}
+    # Each one-off run has an id of its own: whatever the agent keeps by it, nobody else is shown.
+    thread_id = asked.scope.thread_key or f"{asked.scope.tenant}/one-off/{uuid4().hex}"
+    config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
     told: AsyncIterator[Any]
     if isinstance(runnable, Pregel):
-        config["configurable"]["thread_id"] = asked.scope.thread_key or f"{asked.scope.tenant}/one-off/{uuid4().hex}"
         told = runnable.astream({"messages": messages}, config, stream_mode="messages")
         async for message, _ in told:
             if isinstance(message, AIMessageChunk) or getattr(message, "type", "") == "ai":

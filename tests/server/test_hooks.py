@@ -219,3 +219,20 @@ def test_a_manager_that_returns_nonsense_changes_nothing(serve: Serve, caplog: p
     served = serve(manager_fn=lambda *_: 42, temporal_awareness=False, enable_memory=False)
     assert served.chat(messages=HELLO).json()["choices"][0]["message"]["content"] == "You said: Hello"
     assert "manager_fn failed" in caplog.text
+
+
+def test_an_agent_handed_over_to_keeps_one_off_requests_apart(serve: Serve) -> None:
+    graph = StateGraph(MessagesState)
+    graph.add_node("answer", lambda state: {"messages": [AIMessage(f"I see {len(state['messages'])}.")]})
+    graph.set_entry_point("answer")
+    remembering = graph.compile(checkpointer=InMemorySaver())
+
+    async def ask(given: Any, config: RunnableConfig) -> str:
+        return str((await remembering.ainvoke(given, config))["messages"][-1].text)
+
+    served = serve([], manager_fn=lambda *_: RunnableLambda(ask), enable_memory=False)
+    answers = [served.chat(messages=HELLO).json()["choices"][0]["message"]["content"] for _ in range(2)]
+    assert answers == ["I see 1.", "I see 1."]
+    thread = {"x-thread-id": "t1"}
+    kept = [served.chat(headers=thread).json()["choices"][0]["message"]["content"] for _ in range(2)]
+    assert kept == ["I see 1.", "I see 3."]
