@@ -205,7 +205,7 @@ async def _scope(request: Request, tenant: str | None, *, agent: str = "default"
 async def _owner(request: Request, tenant: str | None, *, agent: str = "default") -> Scope:
     """Return the tenant whose agents a caller may change: not one who acts for a single person."""
     scope = await _scope(request, tenant, agent=agent)
-    if "tenant" not in caller_of(request).scopes:
+    if "tenant" not in caller_of(request).scopes or scope.user is not None:
         raise PermissionDeniedError("this takes a key with the scope 'tenant'")
     return scope
 

@@ -179,3 +179,15 @@ def test_agents_that_could_not_work_are_refused(serve: Serve) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
     assert served.http.post("/agents", json={}).status_code == 400
     assert served.http.get("/agents").json()["data"] == []
+
+
+def test_whom_the_auth_hook_binds_to_a_user_changes_no_agent(serve: Serve) -> None:
+    def auth_hook(request: Any, _: str) -> None:
+        request.state.user_id = request.headers.get("x-person")
+
+    served = serve("echo", auth_hook=auth_hook)
+    assert create(served).status_code == 201
+    ana = {"x-person": "ana"}
+    for method, path in (("PUT", "/agents/ann"), ("POST", "/agents/eve"), ("DELETE", "/agents/ann")):
+        assert served.http.request(method, path, json={}, headers=ana).status_code == 403
+    assert served.http.post("/agents/ann/chat", json={"message": "Hi"}, headers=ana).status_code == 200
