@@ -16,6 +16,7 @@ from typing import Final
 from langchain_core.runnables import Runnable
 from starlette.requests import HTTPConnection
 
+from agentgraph.errors import ShuttingDownError
 from agentgraph.events import AnswerCompleted, RunEvent, RunFailed, RunFinished, RunStarted, TextDelta, Usage
 from agentgraph.run import RunRequest, RunResult
 from agentgraph.server.auth import Caller, authorize, caller_of
@@ -114,6 +115,9 @@ class _Turn:
                     await self._follow(thinking)
                 finally:
                     await settle(self._run_id, self._model, self._used(), time.perf_counter() - started)
+        except asyncio.CancelledError:
+            self._tell(ShuttingDownError())  # where its reader cancelled it, nobody is there to be told
+            raise
         except Exception as error:  # noqa: BLE001  handed to whoever reads
             self._tell(error)
 

@@ -18,9 +18,13 @@ from langchain_core.messages import BaseMessage
 
 from agentgraph import AgentGraph, Settings
 from agentgraph.errors import ShuttingDownError
+from agentgraph.run import RunRequest
+from agentgraph.server import turns
 from agentgraph.server.app import create_app
+from agentgraph.server.guard import Guard
 from agentgraph.testing import ScriptedChatModel
 from tests.server.conftest import eventually, running
+from tests.server.test_guard import asked
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGTERM")]
 
@@ -188,3 +192,22 @@ async def test_runs_let_go_are_told_so_and_stay_open(tmp_path: Path, streams: bo
     async with AgentGraph(settings, chat_model=ScriptedChatModel(script=["Hi"])) as app:
         assert (await app.run("Hello", **asked)).text == "Hi"
         assert [str(message.text) for message in await app.history(tenant="acme", thread="t1")] == ["Hello", "Hi"]
+
+
+async def test_whoever_reads_a_run_that_is_cut_off_is_told_so(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def manager(*_: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    settings = Settings.load(storage_dir=tmp_path, enable_memory=False, shutdown_grace_s=0)
+    async with AgentGraph(settings, chat_model=ScriptedChatModel(script=[]), manager_fn=manager) as app:
+        guard, request = Guard(app), asked()
+        await guard.admit(request)
+        waiting = asyncio.ensure_future(turns.run(request, RunRequest.of("Hello", tenant="acme")))
+        await begun.wait()
+        guard.shutdown.begin()
+        await guard.aclose()
+        with pytest.raises(ShuttingDownError):
+            await asyncio.wait_for(waiting, 10)
