@@ -80,6 +80,7 @@ def create_app(app: AgentGraph | None = None, settings: Settings | None = None, 
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        guard.shutdown.revoke()
         async with AsyncExitStack() as resources:
             if not agent.is_open:
                 try:

@@ -84,8 +84,9 @@ class HookCalls:
             await asyncio.wait(set(self._tasks), timeout=self._timeout_s)
         for task in self._tasks:
             task.cancel()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        pool, self._pool = self._pool, None  # an application may be started again
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -49,6 +49,10 @@ class Shutdown:
         self.is_announced = False
         self._deadline: float | None = None
 
+    def revoke(self) -> None:
+        """Begin anew: an application may be started again."""
+        self.is_announced, self._deadline = False, None
+
     def announce(self) -> None:
         """Let it be known that the server is about to end."""
         self.is_announced = True

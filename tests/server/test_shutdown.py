@@ -211,3 +211,18 @@ async def test_whoever_reads_a_run_that_is_cut_off_is_told_so(tmp_path: Path) ->
         await guard.aclose()
         with pytest.raises(ShuttingDownError):
             await asyncio.wait_for(waiting, 10)
+
+
+async def test_an_application_that_ended_may_be_started_again(tmp_path: Path) -> None:
+    settings = Settings.load(storage_dir=tmp_path, enable_memory=False)
+    async with AgentGraph(
+        settings, chat_model=ScriptedChatModel(script=["Hi", "Hi"]), auth_hook=lambda *_: None
+    ) as app:
+        application = create_app(app)
+        body = {"messages": [{"role": "user", "content": "Hello"}]}
+
+        def visit() -> int:
+            with running(application) as url:
+                return httpx.post(f"{url}/v1/acme/chat/completions", json=body, timeout=20).status_code
+
+        assert [await asyncio.to_thread(visit) for _ in range(2)] == [200, 200]
