@@ -133,7 +133,8 @@ class GracefulServer(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             hurrying.cancel()
-            watchdog.cancel()
+            if self._signal != signal.SIGTERM:  # the process is to end, whatever a thread of a tool or a hook waits for
+                watchdog.cancel()
 
     async def _hurry(self) -> None:
         while (answering := set(self.server_state.tasks)) and (left := self._shutdown.remaining_s) > 0:

@@ -226,3 +226,20 @@ async def test_an_application_that_ended_may_be_started_again(tmp_path: Path) ->
                 return httpx.post(f"{url}/v1/acme/chat/completions", json=body, timeout=20).status_code
 
         assert [await asyncio.to_thread(visit) for _ in range(2)] == [200, 200]
+
+
+def test_a_thread_that_hangs_does_not_keep_the_process(tmp_path: Path) -> None:
+    hanging = SERVER.replace("import asyncio,", "import asyncio, time,").replace(
+        "chat_model=model)", "chat_model=model, usage_hook=lambda *_: time.sleep(60))"
+    )
+    options = {"storage_dir": str(tmp_path), "shutdown_delay_s": 0, "shutdown_grace_s": 0, "hook_timeout_s": 0.1}
+    command = [sys.executable, "-c", hanging, "0", json.dumps(options)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            with asking(process.stdout.readline().decode().strip()) as answer:
+                assert said(list(answer.iter_lines())) == "one two three"
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+        finally:
+            process.kill()
