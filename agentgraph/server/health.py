@@ -7,6 +7,7 @@ requests may come, and turns first when the server ends. `/health` says the same
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from agentgraph.server.shutdown import Shutdown
 
 __all__ = ["Readiness", "health_router", "package_version"]
 
+logger = logging.getLogger(__name__)
 _FRESH_S: Final = 2.0
 _CHECK_TIMEOUT_S: Final = 2.0
 
@@ -162,8 +164,9 @@ async def _database_fault(app: AgentGraph) -> str | None:
         records = await app.records()
         if records.exists:
             await records.open()
-    except AgentGraphError as error:
-        return error.message
+    except AgentGraphError as error:  # which host, and whom it refused, is not for everybody
+        logger.warning("the records database cannot be used: %s", error.message)
+        return "the records database cannot be used; the server's log says why"
     return None
 
 
