@@ -178,6 +178,7 @@ class Database:
             # Shielded: a thread cannot be stopped, and a caller that leaves must not lose the job's outcome for others.
             return await asyncio.wait_for(asyncio.shield(running), self._timeout_s)
         except TimeoutError as error:
+            running.cancel()  # what has not begun never does: behind a server that hung the living come first
             raise StoreUnavailableError(
                 f"the records database did not answer within {self._timeout_s:g} s; try again"
             ) from error

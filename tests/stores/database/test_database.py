@@ -179,3 +179,17 @@ print([name for name in ("sqlalchemy", "alembic") if name in sys.modules])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "[]"
     assert not (tmp_path / ".system").exists()
+
+
+async def test_a_job_that_waited_too_long_to_begin_never_does(tmp_path: Path) -> None:
+    database, freed, ran = Database(None, tmp_path), threading.Event(), threading.Event()
+    await database.open()
+    database._timeout_s = 0.2
+    hanging = [asyncio.ensure_future(database.read(lambda _: freed.wait(30))) for _ in range(4)]
+    await asyncio.sleep(0)
+    with pytest.raises(StoreUnavailableError):
+        await database.read(lambda _: ran.set())
+    await asyncio.gather(*hanging, return_exceptions=True)
+    freed.set()
+    await asyncio.to_thread(database.close)
+    assert not ran.is_set()
