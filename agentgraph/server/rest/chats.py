@@ -12,7 +12,7 @@ from agentgraph.server.rest.acting import Acting, ChatId, UserId, for_user
 from agentgraph.server.rest.etags import IfMatch, etag_of
 from agentgraph.server.rest.fields import Metadata, Title
 from agentgraph.server.rest.once import IdempotencyKey, made_once
-from agentgraph.server.rest.pages import After, Limit, Page, page_of, position_after
+from agentgraph.server.rest.pages import GREATEST_NUMBER, After, Limit, Page, page_of, position_after
 from agentgraph.server.rest.register import Register
 from agentgraph.server.rest.registered import Chat
 
@@ -75,7 +75,7 @@ def add_chat_routes(router: APIRouter, register: Register) -> None:
     async def list_chats(scope: Acting, user_id: UserId, limit: Limit = 50, after: After = None) -> Page[ChatView]:
         """List a user's chats in the order they were begun in."""
         for_user(scope, user_id)
-        begins = position_after(after, of=_LIST)
+        begins = position_after(after, of=_LIST, farthest=GREATEST_NUMBER)
         chats = await register.chats(scope.tenant, user_id, after=begins, limit=limit + 1)
         return page_of(chats, _view, of=_LIST, limit=limit, begins_at=lambda chat: chat.number)
 

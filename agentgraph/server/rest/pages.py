@@ -12,11 +12,13 @@ from pydantic import BaseModel, Field
 
 from agentgraph.errors import InvalidInputError
 
-__all__ = ["After", "Limit", "Page", "name_after", "page_after_name", "page_of", "position_after"]
+__all__ = ["GREATEST_NUMBER", "After", "Limit", "Page", "name_after", "page_after_name", "page_of", "position_after"]
 
 T = TypeVar("T")
 S = TypeVar("S")
 MOST: Final = 200
+GREATEST_NUMBER: Final = 2**63 - 1
+"""Where a list is ordered by a number of the database's, nothing is skipped, and the number grows for ever."""
 _FARTHEST: Final = 1_000_000  # to skip so many is to read them: whoever wants all takes an export
 
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=MOST, description="At most so many.", examples=[50])]
@@ -33,12 +35,13 @@ class Page(BaseModel, Generic[T]):
     next: str | None = Field(description="What to send as `after` for it.", examples=[None])
 
 
-def position_after(after: str | None, *, of: str) -> int:
+def position_after(after: str | None, *, of: str, farthest: int = _FARTHEST) -> int:
     """Return the number a cursor of this server's stands for: 0 without one.
 
     Args:
         after: The cursor.
         of: What is listed: a cursor of another list is none of this.
+        farthest: The greatest number there may be.
 
     Raises:
         InvalidInputError: It is no cursor of this list.
@@ -46,7 +49,7 @@ def position_after(after: str | None, *, of: str) -> int:
     if after is None:
         return 0
     name = _decoded(after, of=of)
-    if not (name.isascii() and name.isdecimal() and len(name) <= len(str(_FARTHEST))) or int(name) > _FARTHEST:
+    if not (name.isascii() and name.isdecimal() and len(name) <= len(str(farthest))) or int(name) > farthest:
         raise _no_cursor()
     return int(name)
 

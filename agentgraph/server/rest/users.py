@@ -13,7 +13,7 @@ from agentgraph.server.rest.acting import Acting, ActingForAll, Id, UserId, for_
 from agentgraph.server.rest.etags import IfMatch, etag_of
 from agentgraph.server.rest.fields import Metadata, Title
 from agentgraph.server.rest.once import IdempotencyKey, made_once
-from agentgraph.server.rest.pages import After, Limit, Page, page_of, position_after
+from agentgraph.server.rest.pages import GREATEST_NUMBER, After, Limit, Page, page_of, position_after
 from agentgraph.server.rest.register import Register
 from agentgraph.server.rest.registered import User
 
@@ -78,7 +78,7 @@ def add_user_routes(router: APIRouter, register: Register) -> None:
     @router.get("/subtenants", tags=["Users"])
     async def list_users(scope: Acting, limit: Limit = 50, after: After = None) -> Page[UserView]:
         """List users in the order they were registered in."""
-        begins = position_after(after, of=_LIST)
+        begins = position_after(after, of=_LIST, farthest=GREATEST_NUMBER)
         users = await register.users(scope.tenant, only=scope.user, after=begins, limit=limit + 1)
         return page_of(users, _view, of=_LIST, limit=limit, begins_at=lambda user: user.number)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import httpx
 import pytest
@@ -196,3 +198,14 @@ def test_metadata_that_cannot_be_kept_is_refused(serve: Serve) -> None:
     for wrong in ({"n": 2**70}, {"text": "x" * 20_000}):
         refused = api.post("/subtenants", json={"id": "ann", "metadata": wrong})
         assert (refused.status_code, refused.json()["param"]) == (400, "metadata")
+
+
+def test_pages_go_on_where_a_million_are_registered(serve: Serve) -> None:
+    served = started(serve)
+    api = client(served)
+    register(api, "a", "b", "c")
+    with closing(sqlite3.connect(next(served.storage_dir.rglob("records.db")))) as records, records:
+        records.execute("UPDATE agentgraph_users SET number = number + 1000000")
+    first = api.get("/subtenants", params={"limit": 1}).json()
+    then = api.get("/subtenants", params={"limit": 2, "after": first["next"]}).json()
+    assert [user["id"] for user in then["data"]] == ["b", "c"]
