@@ -30,6 +30,7 @@ KEPT_S: Final = 300.0
 MOST_BYTES_A_RUN: Final = 4_000_000
 MOST_BYTES: Final = 64_000_000
 _OVERHEAD: Final = 120  # bytes that an event takes besides its text
+_EMPTY: Final = 2_000  # bytes that a log takes besides its events
 _LONGEST_ID: Final = 200
 
 
@@ -48,7 +49,7 @@ class EventLog:
         self.thread: str | None = None
         self.tenant = tenant
         self.user = user
-        self.size_bytes = 0
+        self.size_bytes = _EMPTY
         self.is_over = False
         self.failure: Exception | None = None
         self.readers = 0
@@ -153,14 +154,16 @@ class EventLogs:
     Args:
         guard: Carries the runs.
         kept_s: How long a run's log stays after its end.
-        most_bytes: Of all logs together; the longest ended go first.
+        most_bytes: Of the logs of ended runs together; the longest ended go first.
     """
 
     def __init__(self, guard: Guard, *, kept_s: float = KEPT_S, most_bytes: int = MOST_BYTES) -> None:
         self._guard = guard
         self._kept_s = kept_s
         self._most_bytes = most_bytes
-        self._logs: OrderedDict[str, EventLog] = OrderedDict()
+        self._logs: dict[str, EventLog] = {}
+        self._ended: OrderedDict[str, asyncio.TimerHandle] = OrderedDict()  # when each goes
+        self._ended_bytes = 0
 
     async def start(self, request: HTTPConnection, asked: RunRequest) -> EventLog:
         """Begin a run and return its log; of a request that repeats another, the log there is.
@@ -226,18 +229,14 @@ class EventLogs:
     def _retire(self, log: EventLog) -> None:
         if self._logs.get(log.run_id) is not log:
             return
-        asyncio.get_running_loop().call_later(self._kept_s, self._drop, log)
-        self._logs.move_to_end(log.run_id)
-        size = sum(each.size_bytes for each in self._logs.values())
-        for ended in [each for each in self._logs.values() if each.is_over]:
-            if size <= self._most_bytes:
-                break
-            size -= ended.size_bytes
-            self._drop(ended)
+        self._ended[log.run_id] = asyncio.get_running_loop().call_later(self._kept_s, self._drop, log.run_id)
+        self._ended_bytes += log.size_bytes
+        while self._ended_bytes > self._most_bytes:
+            self._drop(next(iter(self._ended)))
 
-    def _drop(self, log: EventLog) -> None:
-        if self._logs.get(log.run_id) is log:
-            del self._logs[log.run_id]
+    def _drop(self, run_id: str) -> None:
+        self._ended.pop(run_id).cancel()
+        self._ended_bytes -= self._logs.pop(run_id).size_bytes
 
 
 def event_id(run_id: str, number: int) -> str:
