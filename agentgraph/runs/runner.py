@@ -203,7 +203,7 @@ class Runner:
         state = await self.threaded.aget_state(thread)
         if state.interrupts:
             unanswered = closing_messages(state.values.get("messages", ()), _GIVEN_UP)
-            await self.access.update(row.thread_id, {"messages": unanswered}, provided=still_waits)
+            await self.access.update(row.thread_id, {"messages": [*unanswered]}, provided=still_waits)
         await self.journal.give_up(row)
 
     def handle_of(self, run_id: str) -> RunHandle | None:
