@@ -23,6 +23,7 @@ __all__ = ["Snapshot"]
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
+_PATIENCE_S: Final = 2.0
 
 
 class Snapshot(Generic[T]):
@@ -33,6 +34,7 @@ class Snapshot(Generic[T]):
         subject: Whose writers `advance`.
         load: Reads them all.
         look_s: Seconds between looks where a look is a query.
+        patience_s: How long to wait for a look where something was read before.
         clock: Monotonic seconds.
     """
 
@@ -43,12 +45,14 @@ class Snapshot(Generic[T]):
         load: Job[T],
         *,
         look_s: float = _LOOK_S,
+        patience_s: float = _PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._subject = subject
         self._load = load
         self._look_s = look_s
+        self._patience_s = patience_s
         self._clock = clock
         self._held: tuple[int, T] | None = None
         self._mark: int | None = None
@@ -91,11 +95,14 @@ class Snapshot(Generic[T]):
             await self._database.open()
         mark = self._database.mark()  # before reading: what is committed meanwhile is looked for again
         try:
-            self._held = await self._database.read(look)
-        except StoreError as error:
+            # Whoever has old ones does not wait for a database that hangs as long as a job may.
+            async with asyncio.timeout(None if held is None else self._patience_s):
+                self._held = await self._database.read(look)
+        except (StoreError, TimeoutError) as error:
             if held is None:
                 raise
-            logger.warning("records of %s may be old: %s", self._subject, error.message)
+            why = error.message if isinstance(error, StoreError) else "the database does not answer"
+            logger.warning("records of %s may be old: %s", self._subject, why)
             mark = None
         self._mark = mark
         self._look_again_at = self._clock() + self._look_s

@@ -1,5 +1,7 @@
 """Records in memory: as new as the database, and still there when it is gone."""
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,21 @@ async def test_a_database_that_fails_does_not_take_what_is_known(url: str, tmp_p
     assert "records of functions may be old" in caplog.text
     with pytest.raises(StoreError):
         await Snapshot(database, "functions", Counting()).get()
+
+
+async def test_a_database_that_hangs_holds_nobody_up_who_knows_something(tmp_path: Path, caplog) -> None:
+    ours, theirs, freed, now = Database(None, tmp_path), Database(None, tmp_path), threading.Event(), [0.0]
+    snapshot = Snapshot(ours, "functions", Counting(), patience_s=0.1, clock=lambda: now[0])
+    first = await snapshot.get()
+    hanging = [asyncio.ensure_future(ours.read(lambda _: freed.wait(30))) for _ in range(4)]
+    await theirs.write(lambda connection: advance(connection, "functions"))
+    try:
+        assert await asyncio.wait_for(snapshot.get(), 10) == first
+        assert "records of functions may be old" in caplog.text
+    finally:
+        freed.set()
+        await asyncio.gather(*hanging)
+    now[0] += 2.0
+    assert await snapshot.get() == first + 1
+    ours.close()
+    theirs.close()
