@@ -1,7 +1,7 @@
 """What was used, by tenant, day, key, user and model: summed up in memory and written down every few seconds.
 
-Where no records database has been made yet, for lack of anything to keep, nothing is written: a server tried out for an
-hour tells its usage all the same, as long as it runs.
+Where no records database has been made yet, for lack of anything to keep, one is made only once there is much to write:
+a server tried out for an hour tells its usage all the same, as long as it runs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = ["UsageBook", "UsageRow", "UsedBy"]
 
 logger = logging.getLogger(__name__)
 _WRITTEN_EVERY_S: Final = 2.0
+_MOST_REMEMBERED: Final = 1_000  # rows without a database
 
 
 def _utc_now() -> datetime:
@@ -87,7 +88,7 @@ class UsageBook:
         day = f"{self._clock().astimezone(UTC):%Y-%m-%d}"
         whose = UsedBy(tenant=tenant, day=day, key_id=key_id or "", user=user or "", model=model[:200])
         self._unwritten[whose] = self._unwritten.get(whose, UsageRow()) + used
-        if self._database.exists and (self._writing is None or self._writing.done()):
+        if self._is_kept and (self._writing is None or self._writing.done()):
             self._writing = asyncio.get_running_loop().create_task(self._write_soon())
 
     async def of(self, tenant: str, *, since: str, until: str) -> dict[UsedBy, UsageRow]:
@@ -119,7 +120,7 @@ class UsageBook:
 
     async def write(self) -> None:
         """Write down what is only remembered."""
-        if not self._unwritten or not self._database.exists:
+        if not self._unwritten or not self._is_kept:
             return
         taken, self._unwritten = self._unwritten, {}
         # In one order always, so that two processes that lock the same rows never wait for one another.
@@ -139,6 +140,10 @@ class UsageBook:
             logger.warning("usage could not be written down: %s", error.message)
             for whose, used in taken.items():
                 self._unwritten[whose] = self._unwritten.get(whose, UsageRow()) + used
+
+    @property
+    def _is_kept(self) -> bool:
+        return self._database.exists or len(self._unwritten) > _MOST_REMEMBERED
 
     async def aclose(self) -> None:
         """Write down the rest."""

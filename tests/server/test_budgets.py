@@ -304,3 +304,17 @@ async def test_usage_noted_while_some_is_written_is_written_too(database: Databa
     await asyncio.wait_for(is_written.wait(), 5)
     assert await UsageBook(database).of("globex", since="2026-03-01", until="2026-03-31")
     await book.aclose()
+
+
+async def test_usage_of_a_crowd_is_kept_in_a_database_rather_than_in_memory(
+    database: Database, clock, monkeypatch
+) -> None:
+    monkeypatch.setattr(usage, "_MOST_REMEMBERED", 3)
+    book = UsageBook(database, clock=clock)
+    for user in ("ann", "bob", "cleo"):
+        book.note(tenant="acme", key_id=None, user=user, model="m", used=UsageRow(runs=1))
+    await book.write()
+    assert not database.exists
+    book.note(tenant="acme", key_id=None, user="dan", model="m", used=UsageRow(runs=1))
+    await book.aclose()
+    assert len(await UsageBook(database).of("acme", since="2026-03-01", until="2026-03-31")) == 4
