@@ -33,7 +33,9 @@ def with_known_ids(stored: Sequence[BaseMessage], sent: Sequence[BaseMessage]) -
             if (at := next(matches, None)) is not None:
                 known[made_up], end = calls[at]["id"], at
     for message in sent:
-        if isinstance(message, ToolMessage) and (made_up := _made_up(message)) and made_up not in {*known, *resent}:
+        if not isinstance(message, ToolMessage) or not (made_up := _made_up(message)):
+            continue
+        if made_up not in known and made_up not in resent:
             open_calls = (
                 call for call in reversed(calls) if call["id"] not in answered and call["name"] == message.name
             )

@@ -231,9 +231,8 @@ def _settled(stored: Sequence[BaseMessage], told: Sequence[BaseMessage], keep: i
     """Return the result for a place; results of tools are new or known whatever comes before or after them."""
     new = list(told[first_new:])
     if any(isinstance(message, ToolMessage) for message in told):
-        known = {message.tool_call_id for message in stored[:keep] if isinstance(message, ToolMessage)}
         # Models count their calls anew in every answer: an id that was answered may be called, and wait, again.
-        waiting = {each for each in known if not _has_result(stored[:keep], each)}
+        known, waiting = _results(stored[:keep])
         new = []
         for at, message in enumerate(told):
             if isinstance(message, ToolMessage):
@@ -258,6 +257,19 @@ def _appended(stored: Sequence[BaseMessage], told: Sequence[BaseMessage]) -> Rec
 
 def _is_called(messages: Sequence[BaseMessage], tool_call_id: str) -> bool:
     return any(isinstance(message, AIMessage) and tool_call_id in _call_ids(message) for message in messages)
+
+
+def _results(stored: Sequence[BaseMessage]) -> tuple[set[str], set[str]]:
+    """Return the ids that results were given for, and those of them that were called once more since."""
+    known: set[str] = set()
+    waiting: set[str] = set()
+    for message in stored:
+        if isinstance(message, ToolMessage):
+            known.add(message.tool_call_id)
+            waiting.discard(message.tool_call_id)
+        elif isinstance(message, AIMessage):
+            waiting |= known.intersection(_call_ids(message))
+    return known, waiting
 
 
 def _has_result(stored: Sequence[BaseMessage], tool_call_id: str) -> bool:

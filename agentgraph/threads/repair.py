@@ -115,7 +115,7 @@ def _answered(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
     Models count their calls anew in every answer ("call_1"): a result belongs to the nearest call before it, and ids
     are made unique, for langchain-google-genai looks them up in the whole history.
     """
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     nearest: dict[str, list[_Call]] = {}
     placed: list[tuple[BaseMessage, list[_Call]]] = []
     for message in messages:
@@ -141,7 +141,7 @@ def _place(result: ToolMessage, calls: list[_Call]) -> None:
             return
 
 
-def _calls(message: AIMessage, taken: set[str]) -> list[_Call]:
+def _calls(message: AIMessage, taken: dict[str, int]) -> list[_Call]:
     calls = []
     for call in message.tool_calls:
         told = call["id"] or ""
@@ -155,13 +155,15 @@ def _calls(message: AIMessage, taken: set[str]) -> list[_Call]:
     return calls
 
 
-def _unique(told: str, taken: set[str]) -> str:
+def _unique(told: str, taken: dict[str, int]) -> str:
+    """Return an id that is none of `taken`, which says of each how many were made of it."""
     stem = _NOT_IN_IDS.sub("_", told)[:_LONGEST_ID] or "call"
-    unique, count = stem, 1
+    unique, count = stem, taken.get(stem, 1)
     while unique in taken:
         count += 1
         unique = f"{stem[: _LONGEST_ID - len(str(count)) - 1]}_{count}"
-    taken.add(unique)
+    taken[stem] = count
+    taken.setdefault(unique, 1)
     return unique
 
 
