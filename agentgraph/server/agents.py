@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from agentgraph.app import AgentGraph
 from agentgraph.errors import InvalidInputError, PermissionDeniedError
+from agentgraph.plain import readable
 from agentgraph.run import RunRequest
 from agentgraph.scope import Scope
 from agentgraph.server import agent_records
@@ -36,7 +37,8 @@ MOST_AGENTS: Final = 1_000
 _MOST_TOOLS: Final = 1_000
 _RESERVED: Final = frozenset({"default"})
 _PLACE: Final = "/agents/{agent_name}"
-_Name = Annotated[str, Path(max_length=128, description="The agent's name.")]
+_NO_NUL: Final = r"^[^\x00]*$"  # which PostgreSQL cannot be asked for
+_Name = Annotated[str, Path(max_length=128, pattern=_NO_NUL, description="The agent's name.")]
 _Tenant = Annotated[str | None, Query(description="Whose; without it the key's.")]
 _IfMatch = Annotated[str | None, Header(description="Only if the agent still has this `ETag`.")]
 
@@ -94,7 +96,7 @@ def _add_agents(router: APIRouter, app: AgentGraph) -> None:
         request: Request,
         tenant: _Tenant = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-        after: Annotated[str, Query(max_length=128, description="`next` of the page before.")] = "",
+        after: Annotated[str, Query(max_length=128, pattern=_NO_NUL, description="`next` of the page before.")] = "",
     ) -> Response:
         """List the tenant's agents, by name."""
         whose = (await _scope(request, tenant)).tenant
@@ -185,7 +187,7 @@ async def _checked(app: AgentGraph, request: Request, name: str, asked: AgentSpe
     return Agent(
         tenant=scope.tenant,
         name=name,
-        instructions=asked.instructions,
+        instructions=readable(asked.instructions),
         model=asked.model,
         tools=None if asked.tools is None else tuple(dict.fromkeys(asked.tools)),
         max_parallel_tools=asked.max_parallel_tools,

@@ -181,6 +181,13 @@ def test_agents_that_could_not_work_are_refused(serve: Serve) -> None:
     assert served.http.get("/agents").json()["data"] == []
 
 
+def test_no_database_is_asked_for_what_it_cannot_hold(serve: Serve) -> None:
+    served = serve([])
+    assert create(served, instructions="Be\0brief.").json()["instructions"] == "Be\ufffdbrief."
+    for asked in ("/agents/a%00b", "/agents?after=%00"):
+        assert served.http.get(asked).status_code == 422
+
+
 def test_whom_the_auth_hook_binds_to_a_user_changes_no_agent(serve: Serve) -> None:
     def auth_hook(request: Any, _: str) -> None:
         request.state.user_id = request.headers.get("x-person")
