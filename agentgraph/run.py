@@ -72,6 +72,7 @@ class RunRequest:
             join the run they began, if that is not long ago.
         resume: The answer to what a run waits for: a value, or one for each interrupt by its id.
         checkpoint: Where on the thread to go on from, instead of where it stands: a branch.
+        is_bound: The caller speaks for the scope's user alone: a thread that another began is none of theirs.
     """
 
     messages: tuple[BaseMessage, ...]
@@ -94,6 +95,7 @@ class RunRequest:
     is_retry: bool = False
     resume: Any = None
     checkpoint: str | None = None
+    is_bound: bool = False
 
     @classmethod
     def of(

@@ -45,7 +45,9 @@ async def stream(request: HTTPConnection, asked: RunRequest) -> AsyncGenerator[R
     scope = asked.scope
     tenant = scope.tenant if scope.session is None else f"{scope.tenant}:{scope.session}"
     scope = await authorize(request, tenant, user=scope.user, thread=scope.thread, agent=scope.agent)
-    turn = _Turn(Guard.of(request), caller_of(request), request, replace(asked, scope=scope))
+    guard, caller = Guard.of(request), caller_of(request)
+    is_bound = (caller.user or await guard.enter(request, scope.tenant)) is not None
+    turn = _Turn(guard, caller, request, replace(asked, scope=scope, is_bound=is_bound))
     async with aclosing(turn.events()) as events:
         async for event in events:
             yield event

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from agentgraph.errors import InvalidInputError, ThreadBusyError
+from agentgraph.errors import InvalidInputError, NotFoundError, ThreadBusyError
 from agentgraph.run import OnBusy, RunRequest
 from agentgraph.scope import tenant_of_thread_key
 from agentgraph.stores.threads import heads, lease, runs
@@ -88,6 +88,7 @@ class RunJournal:
             ThreadBusyError: A run is under way, and `on_busy` is `reject`.
             InvalidInputError: The idempotency key was used for another request, or no session takes this one.
             SessionOverError: The session has to be ended first.
+            NotFoundError: The thread was begun by another, and the caller speaks for one user alone.
         """
         thread_id = request.scope.thread_key
         assert thread_id is not None  # noqa: S101  one-off runs are not noted
@@ -98,6 +99,8 @@ class RunJournal:
 
         def accept(saver: Saver) -> Accepted:
             connection = saver.conn
+            if request.is_bound and lease.begun_by(connection, thread_id) not in {None, (request.scope.user,)}:
+                raise NotFoundError("there is no such thread")  # begun since whoever asks was let in
             if self._sessions is not None:
                 self._sessions.use(connection, request)
             repeated = self._repeated(connection, request, thread_id, digest, now)

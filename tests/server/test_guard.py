@@ -180,3 +180,17 @@ def test_an_application_below_another_asks_for_its_own_keys(tmp_path: Path) -> N
         assert client.post("/v1/acme/chat/completions", json=body).status_code == 401
         key = {"authorization": "Bearer right"}
         assert client.post("/v1/acme/chat/completions", json=body, headers=key).status_code == 200
+
+
+@pytest.mark.integration
+def test_a_thread_that_another_user_begins_at_the_same_time_is_theirs_alone(serve: Serve) -> None:
+    async def begin_as_bob(*_: Any) -> None:  # after Ann's request was let in, and before her run is accepted
+        await served.app.run("I am Bob.", tenant="acme", user="bob", thread="t1")
+
+    served = serve(manager_fn=begin_as_bob, enable_memory=False, temporal_awareness=False)
+    ann = make_key(served, scope="user", tenant="acme", user="ann")
+    refused = served.chat(headers={**ann, "x-thread-id": "t1"})
+    assert refused.status_code == 404
+    assert refused.text == served.chat(headers={**ann, "x-thread-id": "t1"}).text
+    told = asyncio.run(served.app.history(tenant="acme", thread="t1"))
+    assert [str(message.text) for message in told] == ["I am Bob.", "You said: I am Bob."]
