@@ -40,6 +40,7 @@ from agentgraph.server.gate import error_response, request_id_of
 __all__ = ["add_agent_langserve", "langserve_router"]
 
 _MOST_HANDLERS: Final = 256
+_LINE_BREAKS: Final = str.maketrans({char: f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"})
 
 
 def langserve_router(app: AgentGraph) -> APIRouter:
@@ -199,10 +200,17 @@ class _ClosedAfterwards(Response):
 
 
 async def _with_reasons(events: Any, request_id: str) -> AsyncGenerator[Any, None]:
-    """Replace the "500" that LangServe tells of any failure by what failed; it raises right after telling."""
+    """Replace the "500" that LangServe tells of any failure by what failed; it raises right after telling.
+
+    What Unicode takes for the end of a line is escaped: LangServe's own client does so, too, which the format does not.
+    """
     async for event in events:
-        if not isinstance(event, dict) or event.get("event") != "error":
+        if not isinstance(event, dict):
             yield event
+            continue
+        if event.get("event") != "error":
+            data = event.get("data")
+            yield {**event, "data": data.translate(_LINE_BREAKS)} if isinstance(data, str) else event
             continue
         try:
             await anext(events)

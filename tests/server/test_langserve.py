@@ -82,6 +82,12 @@ async def test_streams_come_word_by_word(remote: Any) -> None:
     assert "".join(piece.content for piece in agent.stream(MESSAGES, config=on())) == "One two three."
 
 
+async def test_streams_carry_every_end_of_a_line(remote: Any) -> None:
+    said = "a\rb\nc\r\nd\x85e\u2028f\u2029g"
+    _, agent = remote([said])
+    assert "".join([piece.content async for piece in agent.astream(MESSAGES)]) == said
+
+
 async def test_a_batch_answers_each(remote: Any) -> None:
     _, agent = remote(lambda messages, tools: messages[-1].text[-1], enable_memory=False, temporal_awareness=False)
     answers = await agent.abatch(["a", "b", "c"], config=[on("t1"), on("t2"), on(tenant="globex")])
