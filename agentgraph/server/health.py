@@ -107,6 +107,8 @@ def health_router(app: AgentGraph, readiness: Readiness) -> APIRouter:
         faults, *_ = await looked()
         return _answer(_told(faults))
 
+    for path, probe in (("/health", health), ("/health/live", live), ("/health/ready", ready)):
+        router.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)  # as many monitors ask
     return router
 
 

@@ -24,6 +24,12 @@ def test_a_server_that_works_is_live_and_ready(serve: Serve) -> None:
         assert (response.status_code, response.json()) == (200, {"status": "ok", "ready": True, "faults": []})
 
 
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+def test_monitors_may_ask_for_the_status_alone(serve: Serve, path: str) -> None:
+    answer = serve([]).http.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 def test_probes_need_no_key(serve: Serve) -> None:
     served = serve([], api_keys=["right"])
     assert [served.http.get(f"/health/{path}").status_code for path in ("live", "ready")] == [200, 200]
