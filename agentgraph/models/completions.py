@@ -142,9 +142,11 @@ async def event_data(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
             field, _, value = line.rstrip(b"\r").partition(b":")
             if field == b"data":
                 data.append(value.removeprefix(b" "))
-            elif not field and not value and data:
-                yield b"\n".join(data)
+            elif not field and not value:
+                whole = b"\n".join(data)
                 data.clear()
+                if whole:  # some servers show with an empty event that they live
+                    yield whole
 
 
 def _proxy_for(url: httpx.URL) -> str | None:
