@@ -9,7 +9,7 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
-from openai import APIError, DefaultAioHttpClient
+from openai import APIError, BaseModel, DefaultAioHttpClient
 
 from agentgraph.errors import ConfigurationError
 from agentgraph.models.completions import Completions, open_session
@@ -48,11 +48,25 @@ class DirectChatOpenAI(ChatOpenAI):
     def _convert_chunk_to_generation_chunk(
         self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
     ) -> ChatGenerationChunk | None:
-        """Name the index that Gemini and others leave out: LangChain drops calls without one."""
-        for choice in chunk.get("choices") or ():
-            for call in (choice.get("delta") or {}).get("tool_calls") or ():
+        """Mend what LangChain would drop: calls without an index, as Gemini and others send them, and refusals."""
+        for choice in chunk.get("choices") or (chunk.get("chunk") or {}).get("choices") or ():
+            delta = choice.get("delta") or {}
+            for call in delta.get("tool_calls") or ():
                 call.setdefault("index", None)
+            if refusal := delta.get("refusal"):
+                delta["content"] = (delta.get("content") or "") + refusal
         return super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+
+    def _create_chat_result(
+        self, response: dict[str, Any] | BaseModel, generation_info: dict[str, Any] | None = None
+    ) -> ChatResult:
+        """Say a refusal as what it is, words: LangChain tells of an answer without any."""
+        result = super()._create_chat_result(response, generation_info)
+        message = result.generations[0].message
+        if not message.content:
+            told = response if isinstance(response, dict) else response.model_dump(include={"choices"}, warnings=False)
+            message.content = told["choices"][0]["message"].get("refusal") or ""
+        return result
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any

@@ -118,6 +118,30 @@ async def test_calls_without_an_index_are_told() -> None:
     assert [(call["id"], call["name"], call["args"], call["index"]) for call in calls] == [("c", "f", "{}", None)]
 
 
+@pytest.mark.parametrize("options", [{}, {"response_format": {"type": "json_object"}}])
+async def test_a_refusal_is_said(options: dict[str, Any]) -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        whole = {"id": "x", "created": 1, "model": "m"}
+        said = {"role": "assistant", "content": None, "refusal": "I would rather not."}
+        if not (await request.json()).get("stream"):
+            choice: Any = {"index": 0, "message": said, "finish_reason": "stop"}
+            return web.json_response({**whole, "object": "chat.completion", "choices": [choice]})
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for delta in ({**said, "refusal": "I would"}, {"refusal": " rather not."}):
+            choice = {"index": 0, "delta": delta, "finish_reason": None}
+            chunk = {**whole, "object": "chat.completion.chunk", "choices": [choice]}
+            await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        choice = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        last = {**whole, "object": "chat.completion.chunk", "choices": [choice]}
+        await response.write(f"data: {json.dumps(last)}\n\ndata: [DONE]\n\n".encode())
+        return response
+
+    async with served(refuse) as url, both(url) as (model, _):
+        assert (await model.ainvoke("Hi", **options)).text == "I would rather not."
+        assert "".join([piece.text async for piece in model.astream("Hi", **options)]) == "I would rather not."
+
+
 async def test_headers_a_query_and_a_timeout_are_no_part_of_the_body(provider: tuple[str, list[Any]]) -> None:
     url, bodies = provider
     async with both(url) as (model, _):
