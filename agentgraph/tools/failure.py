@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from agentgraph.errors import AgentGraphError
 from agentgraph.plain import readable
 
-__all__ = ["arguments_at_fault", "failure_in_words", "without_secrets"]
+__all__ = ["arguments_at_fault", "failure_in_words", "leaves_of", "without_secrets"]
 
 _LONGEST: Final = 500
 _MOST_FAULTS: Final = 10
@@ -52,7 +52,7 @@ def failure_in_words(name: str, error: BaseException) -> str:
     Raises:
         Exception: Whatever the error's own `str()` raises.
     """
-    cause = next(_leaves(error))
+    cause = next(leaves_of(error))
     said = _TRACE.sub("", str(cause)[: 8 * _LONGEST])
     said = without_secrets(said)
     if not isinstance(cause, ToolException | AgentGraphError):
@@ -82,10 +82,10 @@ def without_secrets(text: str) -> str:
     return text
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def leaves_of(error: BaseException) -> Iterator[BaseException]:
     """Yield what went wrong first: a group of errors says nothing by itself."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
-            yield from _leaves(each)
+            yield from leaves_of(each)
     else:
         yield error

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final, Literal, TypeVar
 
@@ -44,6 +44,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from agentgraph.errors import AgentGraphError, ToolError, ToolTimeoutError
 from agentgraph.outbound import OutboundPolicy
+from agentgraph.tools.failure import leaves_of
 from agentgraph.tools.mcp.definition import ServerDefinition
 from agentgraph.tools.mcp.limits import Meter, MeteredTransport
 from agentgraph.tools.mcp.listing import visible
@@ -464,13 +465,5 @@ def _status_in_words(status: int) -> str:
 
 def _first(error: BaseException) -> BaseException:
     """Return what went wrong within a group of errors; what we found out ourselves says most."""
-    leaves = list(_leaves(error))
+    leaves = list(leaves_of(error))
     return next((leaf for leaf in leaves if isinstance(leaf, AgentGraphError)), leaves[0])
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error
