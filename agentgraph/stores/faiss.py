@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shutil
 import threading
 import time
@@ -51,10 +52,12 @@ from agentgraph.stores.vectors import Vector, pack, unit
 
 __all__ = ["FaissStore", "StoreStats"]
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _QUERIES_REMEMBERED: Final = 512
+_QUERY_BUDGET_S: Final = 10.0  # a question waits no longer for the embedder than this
 _TEXTS_PER_CALL: Final = 256
 _ITEMS_PER_REEMBED: Final = 256
 _END: Final = "expires_at"
@@ -484,11 +487,16 @@ class FaissStore(BaseStore):
             tenants, lambda: any(items.has_vectors() for items in tenants)
         ):
             return None
-        return await self._embedded_query(query)
+        try:
+            return await self._embedded_query(query)
+        except Exception as error:  # noqa: BLE001  an embedder may raise anything, and words are left
+            logger.warning("items are ranked by their words alone, the embedder failed: %s", type(error).__name__)
+            return None
 
     async def _embedded_query(self, query: str) -> Vector:
         assert self.embeddings is not None  # noqa: S101
-        vector = unit(await self.embeddings.aembed_query(query))
+        async with asyncio.timeout(_QUERY_BUDGET_S):
+            vector = unit(await self.embeddings.aembed_query(query))
         with self._guard:
             self._queries[query] = vector
             if len(self._queries) > _QUERIES_REMEMBERED:

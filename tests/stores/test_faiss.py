@@ -20,6 +20,7 @@ from langgraph.store.base import PutOp, SearchOp
 
 from agentgraph.errors import InvalidInputError, StoreError
 from agentgraph.scope import tenant_directory
+from agentgraph.stores import faiss
 from agentgraph.stores.faiss import FaissStore
 from agentgraph.stores.hybrid import HybridSearch
 from agentgraph.testing import HashEmbeddings
@@ -344,6 +345,35 @@ async def test_an_embedding_model_that_fails_writes_nothing(tmp_path):
             await store.aput(SHARED, "k", {"text": "x"})
         await store.aput(SHARED, "note", {"text": "x"}, index=False)
         assert keys(await store.asearch(SHARED)) == ["note"]
+
+
+class Moody(HashEmbeddings):
+    mood = "well"
+
+    async def aembed_query(self, text):
+        if self.mood == "failing":
+            raise ConnectionError("no model today")
+        if self.mood == "hanging":
+            await asyncio.Event().wait()
+        return await super().aembed_query(text)
+
+
+@pytest.mark.parametrize("mood", ["failing", "hanging"])
+async def test_an_embedding_model_that_is_away_leaves_words_to_search_by(tmp_path, monkeypatch, caplog, mood):
+    monkeypatch.setattr(faiss, "_QUERY_BUDGET_S", 0.05)
+    embeddings = Moody()
+    async with FaissStore(tmp_path, embeddings=embeddings) as store:
+        await store.aput(SHARED, "dog", {"text": "a dog called Rex"})
+        await store.aput(SHARED, "boat", {"text": "a blue boat"})
+        embeddings.mood = mood
+        async with asyncio.timeout(5):
+            store.prepare([SHARED], "Rex")
+            (hit, *_) = await store.arank([SHARED], "Rex")
+        assert (hit.item.key, hit.dense) == ("dog", None)
+        assert "by their words alone" in caplog.text
+        embeddings.mood = "well"
+        (hit, *_) = await store.arank([SHARED], "Rex")
+        assert hit.dense is not None
 
 
 class Broken(HashEmbeddings):
