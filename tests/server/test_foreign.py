@@ -340,11 +340,20 @@ def test_no_route_tells_a_foreign_tenants_objects_from_missing_ones(serve: Serve
     still_there(served, theirs, foreign)
 
 
-def test_no_route_tells_another_users_objects_from_missing_ones(serve: Serve) -> None:
-    served = serve()
+@pytest.mark.parametrize("bound_by", ["key", "auth_hook"])
+def test_no_route_tells_another_users_objects_from_missing_ones(serve: Serve, bound_by: str) -> None:
+    bound: list[str] = []
+
+    def auth_hook(request: Any, _: str) -> None:
+        if request.headers.get("authorization") in bound:
+            request.state.user_id = "ann"
+
+    served = serve(auth_hook=auth_hook)
     theirs = Owner("acme", "bob")
-    key = {**make_key(served, scope="user", tenant="acme", user="ann"), "tenant": "acme"}
+    whose = {"scope": "user", "user": "ann"} if bound_by == "key" else {"scope": "tenant"}
+    key = {**make_key(served, tenant="acme", **whose), "tenant": "acme"}
     foreign = made(served, theirs)
+    bound += [key["authorization"]] if bound_by == "auth_hook" else []
     missing = {kind: row.missing for kind, row in KINDS.items()} | {"user": "ann"}
     kinds = [kind for kind in OWNED if kind not in {"tenant", "thread", "session"} and not KINDS[kind].is_tenants]
     faults = walk(served, key, foreign, missing, kinds=kinds)
