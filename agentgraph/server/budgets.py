@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import uuid4
 
-from agentgraph.errors import BudgetExceededError, ConfigurationError
+from agentgraph.errors import BudgetExceededError, ConfigurationError, StoreError
 from agentgraph.events import Usage
 from agentgraph.server.rates import Account
 from agentgraph.settings import Limits, ModelPrice
@@ -110,8 +111,9 @@ class Budgets:
         try:
             refused = await asyncio.shield(reserving)
         except asyncio.CancelledError:  # the database does it all the same, and nobody would give it back
-            if await reserving is None:
-                await database.write(partial(_release, reservation_id=reservation_id))
+            with suppress(StoreError):
+                if await reserving is None:
+                    await database.write(partial(_release, reservation_id=reservation_id))
             raise
         if refused is not None:
             place, refusal = refused

@@ -232,6 +232,23 @@ async def test_a_run_that_is_given_up_while_it_reserves_holds_nothing(database: 
     await book.reserve(database, rooms, tokens=100, microusd=0)
 
 
+async def test_a_run_that_is_given_up_ends_whatever_the_database_says(database: Database, clock, monkeypatch) -> None:
+    begun = asyncio.Event()
+
+    async def fail(_: Any) -> None:
+        begun.set()
+        await asyncio.sleep(0.01)
+        raise StoreUnavailableError("the database is gone")
+
+    monkeypatch.setattr(database, "write", fail)
+    book = budgets(clock)
+    reserving = asyncio.ensure_future(book.reserve(database, book.rooms(ACME), tokens=100, microusd=0))
+    await begun.wait()
+    reserving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reserving
+
+
 async def test_a_run_that_cannot_be_paid_for_is_told_and_counted(tmp_path: Path, monkeypatch, caplog) -> None:
     async def fail(*_: Any, **__: Any) -> None:
         raise StoreUnavailableError("the database is gone")
