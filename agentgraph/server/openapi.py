@@ -38,12 +38,7 @@ _ANYWHERE: Final = (400, 401, 403, 404, 422, 429, 500, 503)
 _RUNS: Final = (409, 502, 504)
 _CARRY_RUNS: Final = ("/v1/", "/agent", "/chat", "/page/turns")  # below them every POST does; others say so themselves
 _LANGSERVE_STREAMS: Final = re.compile(r"/agent(/chat|s/[^/]+)?/stream(_log|_events)?")  # it calls them JSON
-_EVENTS: Final = {
-    "text/event-stream": {
-        "schema": {"type": "string", "description": "LangServe's events: `metadata`, `data`, `error`, `end`."},
-        "example": 'event: data\ndata: "Hello"\n\nevent: end\n\n',
-    }
-}
+_EVENTS: Final = {"text/event-stream": {"example": 'event: data\ndata: "Hello"\n\nevent: end\n\n'}}
 _BY_HEADER: Final[Mapping[str, int]] = {"if-match": 412, "idempotency-key": 409}
 
 _PROBLEM: Final = {
@@ -107,7 +102,9 @@ def _complete(schema: dict[str, Any]) -> None:
             for status in _statuses(operation, carries_runs=method == "post" and path.startswith(_CARRY_RUNS)):
                 _tell_error(operation.setdefault("responses", {}), status, is_openai=path.startswith("/v1/"))
         if method == "post" and _LANGSERVE_STREAMS.fullmatch(path):
-            operation.setdefault("responses", {}).setdefault("200", {"description": "The run's events."})
+            operation.setdefault("responses", {}).setdefault(
+                "200", {"description": "LangServe's events: `metadata`, `data`, `error`, `end`."}
+            )
             operation["responses"]["200"]["content"] = _EVENTS
         for media in _media(operation):
             if "schema" in media and "example" not in media and "examples" not in media:
