@@ -163,7 +163,10 @@ class Runner:
         try:
             return await asyncio.shield(accepting)
         except asyncio.CancelledError:
-            accepting.add_done_callback(lambda accepted: self._left(request, accepted.result()))
+            if accepting.cancelled():  # it was not the caller who was: the application lets go
+                handle.tell(RunFailed(run_id=handle.run_id, error=ShuttingDownError()))
+                return handle
+            accepting.add_done_callback(lambda done: done.cancelled() or self._left(request, done.result()))
             raise
 
     def _show(self, request: RunRequest, handle: RunHandle) -> None:

@@ -13,7 +13,14 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agentgraph import Approval, promising, tool
-from agentgraph.errors import InvalidInputError, NotFoundError, RunCancelledError, StoreError, ThreadBusyError
+from agentgraph.errors import (
+    InvalidInputError,
+    NotFoundError,
+    RunCancelledError,
+    ShuttingDownError,
+    StoreError,
+    ThreadBusyError,
+)
 from agentgraph.events import RunFinished, RunStarted, TextDelta
 from agentgraph.run import RunRequest
 from agentgraph.scope import tenant_directory
@@ -726,6 +733,22 @@ async def test_a_run_somebody_else_listens_to_outlives_the_caller_who_left(open_
     await asyncio.sleep(0.05)
     gate.set()
     assert (await second).text == "Once upon a time"
+
+
+async def test_who_asks_while_the_application_lets_go_is_told_so(open_app) -> None:
+    app, _ = await open_app(echo, enable_memory=False)
+    stuck = asyncio.Event()
+
+    async def accept(*_: Any, **__: Any) -> Any:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    app._runner.journal.accept = accept
+    running = asyncio.ensure_future(app.run("one", **WHERE))
+    await stuck.wait()
+    await app.let_go()
+    with pytest.raises(ShuttingDownError):
+        await running
 
 
 async def test_a_caller_who_leaves_before_the_run_is_accepted_cancels_it_as_well(open_app) -> None:
