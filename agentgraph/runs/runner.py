@@ -166,7 +166,7 @@ class Runner:
             if accepting.cancelled():  # it was not the caller who was: the application lets go
                 handle.tell(RunFailed(run_id=handle.run_id, error=ShuttingDownError()))
                 return handle
-            accepting.add_done_callback(lambda done: done.cancelled() or self._left(request, done.result()))
+            accepting.add_done_callback(lambda done: None if done.cancelled() else self._left(request, done.result()))
             raise
 
     def _show(self, request: RunRequest, handle: RunHandle) -> None:
