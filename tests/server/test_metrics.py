@@ -1,11 +1,14 @@
 """Figures: who may see them, what they count, and that callers cannot make them grow."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agentgraph.server.metrics import Metrics
 from agentgraph.server.run import listen
 from tests.server.conftest import Serve
 
@@ -81,3 +84,23 @@ def test_names_beyond_the_first_hundred_share_one_label(serve: Serve) -> None:
 
     metrics = Metrics()
     assert {metrics.model(f"m{i}") for i in range(500)} == {*(f"m{i}" for i in range(100)), "other"}
+
+
+def test_writing_them_out_holds_nobody_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, freed = threading.Event(), threading.Event()
+
+    def text(_: Metrics) -> bytes:
+        begun.set()
+        freed.wait(10)
+        return b""
+
+    monkeypatch.setattr(Metrics, "text", text)
+    served = serve([], api_keys=["right"], enable_metrics=True)
+    with ThreadPoolExecutor(1) as pool:
+        scraping = pool.submit(served.http.get, "/metrics", headers=ADMIN)
+        try:
+            assert begun.wait(10)
+            assert httpx.get(f"{served.url}/health/live", timeout=5).status_code == 200
+        finally:
+            freed.set()
+        assert scraping.result(10).status_code == 200
