@@ -6,6 +6,7 @@ Every wire format carries its runs through `stream` or `run` here; none calls th
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -47,7 +48,10 @@ async def stream(request: HTTPConnection, asked: RunRequest) -> AsyncGenerator[R
     scope = await authorize(request, tenant, user=scope.user, thread=scope.thread, agent=scope.agent)
     guard, caller = Guard.of(request), caller_of(request)
     is_bound = (caller.user or await guard.enter(request, scope.tenant)) is not None
-    turn = _Turn(guard, caller, request, replace(asked, scope=scope, is_bound=is_bound))
+    key = asked.idempotency_key
+    if is_bound and key is not None:  # of two users of a tenant neither learns which keys the other has used
+        key = hashlib.sha256(repr((scope.user, key)).encode()).hexdigest()
+    turn = _Turn(guard, caller, request, replace(asked, scope=scope, is_bound=is_bound, idempotency_key=key))
     async with aclosing(turn.events()) as events:
         async for event in events:
             yield event

@@ -194,3 +194,15 @@ def test_a_thread_that_another_user_begins_at_the_same_time_is_theirs_alone(serv
     assert refused.text == served.chat(headers={**ann, "x-thread-id": "t1"}).text
     told = asyncio.run(served.app.history(tenant="acme", thread="t1"))
     assert [str(message.text) for message in told] == ["I am Bob.", "You said: I am Bob."]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("thread", [False, True])
+def test_an_idempotency_key_is_its_users_alone(serve: Serve, thread: bool) -> None:
+    served = serve(enable_memory=False)
+    for user in ("ann", "bob"):
+        key = make_key(served, scope="user", tenant="acme", user=user)
+        headers = {**key, "idempotency-key": "k1"} | ({"x-thread-id": f"of-{user}"} if thread else {})
+        first, again = (served.chat(headers=headers).json() for _ in range(2))
+        assert first["id"] == again["id"]
+    assert len(served.model.calls) == 2
