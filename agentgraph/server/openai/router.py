@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -32,8 +33,16 @@ def openai_router(app: AgentGraph) -> APIRouter:
 
     They bring their own limits, keys and errors along, so that they behave alike wherever they are included.
     """
-    api = OpenAIApi(app)
-    router = APIRouter(route_class=_route(Guard(app)), tags=["OpenAI"])
+    api, guard = OpenAIApi(app), Guard(app)
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await guard.aclose()  # usage is noted in groups: the last of it, now
+
+    router = APIRouter(route_class=_route(guard), tags=["OpenAI"], lifespan=lifespan)
     for add_routes in (add_chat_routes, add_response_routes, add_embedding_routes, add_tool_routes, add_model_routes):
         add_routes(router, api)
     return router

@@ -93,7 +93,7 @@ async def _changeable(request: Request, tenant: str | None) -> str:
         PermissionDeniedError: The caller is one of them.
     """
     scope = await authorize(request, tenant)
-    if "tenant" not in caller_of(request).scopes:
+    if "tenant" not in caller_of(request).scopes or scope.user is not None:
         raise PermissionDeniedError("this takes a key with the scope 'tenant': it concerns all of its users")
     return scope.tenant
 

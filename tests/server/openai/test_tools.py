@@ -91,6 +91,18 @@ def test_the_tenant_may_come_from_the_key_and_users_may_change_nothing(serve: Se
     assert served.http.delete("/v1/tools/book", headers=as_user).status_code == 403
 
 
+def test_whom_the_auth_hook_binds_to_a_user_changes_nothing(serve: Serve) -> None:
+    def auth_hook(request: Any, _: str) -> None:
+        request.state.user_id = request.headers.get("x-person")
+
+    served = serve([], auth_hook=auth_hook)
+    assert served.http.post("/v1/acme/tools", json=[BOOK]).status_code == 200
+    ana = {"x-person": "ana"}
+    assert served.http.post("/v1/acme/tools", json=[BOOK], headers=ana).status_code == 403
+    assert served.http.delete("/v1/acme/tools/book", headers=ana).status_code == 403
+    assert served.http.get("/v1/acme/tools", headers=ana).status_code == 200
+
+
 def test_without_a_tenant_anywhere_one_is_asked_for(serve: Serve) -> None:
     served = serve([])
     body = {"messages": [{"role": "user", "content": "Hello"}]}
