@@ -5,6 +5,7 @@ Agents that are created at run time have the same below their own paths.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import replace
@@ -188,6 +189,9 @@ class _ClosedAfterwards(Response):
         self.raw_headers = stream.raw_headers
         self._stream = stream
         self._told: Any = stream.body_iterator
+        # Else it is cut off as soon as the process is signalled, or for ever after any server in it was; ours ends
+        # streams when their runs have ended, or time is up.
+        stream._listen_for_exit_signal = asyncio.Event().wait  # type: ignore[assignment]  # noqa: SLF001
         stream.body_iterator = self._events = _with_reasons(self._told, request_id)
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:

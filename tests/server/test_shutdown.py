@@ -101,6 +101,20 @@ def test_streams_end_well_and_then_the_process(tmp_path: Path) -> None:
     assert (process.returncode, complaints) == (0, b"")
 
 
+def test_langserves_streams_end_well_too(tmp_path: Path) -> None:
+    with server(tmp_path, pause_s=0.4) as (url, process):
+        body = {"input": "Count"}
+        with httpx.stream("POST", f"{url}/agent/chat/stream", json=body, timeout=30) as answer:
+            lines = answer.iter_lines()
+            told = [next(lines)]
+            process.send_signal(signal.SIGTERM)
+            told += lines
+        assert "".join(json.loads(line[6:]) for line in told if line.startswith('data: "')) == "one two three"
+        assert "event: end" in told
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 def test_readiness_turns_first_and_requests_are_still_answered(tmp_path: Path) -> None:
     with server(tmp_path, pause_s=0, shutdown_delay_s=3) as (url, process):
         eventually(lambda: is_ready(url))
