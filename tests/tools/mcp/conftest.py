@@ -6,7 +6,7 @@ import asyncio
 import socket
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,9 @@ async def listening(app: ASGIApp, port: int = 0) -> AsyncIterator[int]:
         app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1, ws="websockets-sansio"
     )
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    # Of two servers the second puts the first one's handlers back when it ends, and sse-starlette takes a handler
+    # whose server has ended for the end of every server.
+    server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         async with asyncio.timeout(BOUND_S):
