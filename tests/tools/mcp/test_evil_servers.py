@@ -7,7 +7,7 @@ import gzip
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -25,7 +25,10 @@ async def agent(open_agent: Any, run_remote: Any) -> Any:
     """An application with a good server, `good`, of the tenant `bystander`."""
     remote = await run_remote()
     app = await open_agent(lambda *_: "Fine.", mcp_connect_timeout=2.0, tool_call_timeout=1.0, mcp_max_message_mb=1.0)
-    await app.mcp.connect("good", url=remote.url, tenant="bystander")
+    for _ in range(3):  # a busy machine may stand still for those two seconds
+        with suppress(ToolError):
+            await app.mcp.connect("good", url=remote.url, tenant="bystander")
+            break
     return app
 
 
