@@ -17,7 +17,7 @@ from agentgraph.server.auth import authorize, require_admin
 from agentgraph.server.rest.acting import Id
 from agentgraph.server.rest.fields import Words
 from agentgraph.server.rest.once import IdempotencyKey
-from agentgraph.server.rest.pages import After, Limit, Page, page_of, position_after
+from agentgraph.server.rest.pages import After, Limit, Page, page_within, position_after
 from agentgraph.tools.functions.definition import RegisteredFunction
 
 __all__ = ["add_function_routes"]
@@ -107,7 +107,7 @@ def add_function_routes(router: APIRouter, app: AgentGraph) -> None:
         """List an owner's functions by name, each in its latest version."""
         begins = position_after(after, of=_LIST)
         functions = await app.functions.list(tenant=owner)
-        return page_of(functions[begins : begins + limit + 1], _view, of=_LIST, limit=limit, begins_at=begins)
+        return page_within(functions, _view, of=_LIST, limit=limit, begins_at=begins)
 
     @router.post("/functions/register", status_code=201, tags=["Functions"])
     async def register_function(

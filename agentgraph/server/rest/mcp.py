@@ -12,7 +12,7 @@ from agentgraph.errors import InvalidInputError, ToolError, ToolTimeoutError
 from agentgraph.server.rest.acting import ActingForAll
 from agentgraph.server.rest.fields import Words
 from agentgraph.server.rest.functions import Call, Owner
-from agentgraph.server.rest.pages import After, Limit, Page, page_of, position_after
+from agentgraph.server.rest.pages import After, Limit, Page, page_within, position_after
 from agentgraph.tools.mcp.definition import McpServer, McpTool
 
 __all__ = ["add_mcp_routes"]
@@ -89,7 +89,7 @@ def add_mcp_routes(router: APIRouter, app: AgentGraph) -> None:
         """List the servers a tenant has tools of, its own and the deployment's, and how they are."""
         begins = position_after(after, of="servers")
         servers = await app.mcp.list(tenant=scope.tenant)
-        return page_of(servers[begins : begins + limit + 1], _view, of="servers", limit=limit, begins_at=begins)
+        return page_within(servers, _view, of="servers", limit=limit, begins_at=begins)
 
     @router.delete("/mcp/servers/{name}", status_code=204, tags=["MCP"])
     async def disconnect_server(owner: Owner, name: ServerName) -> None:
@@ -101,7 +101,7 @@ def add_mcp_routes(router: APIRouter, app: AgentGraph) -> None:
         """List the tools that servers have, the withheld ones too."""
         begins = position_after(after, of="tools")
         tools = await app.mcp.tools(tenant=scope.tenant)
-        return page_of(tools[begins : begins + limit + 1], _tool, of="tools", limit=limit, begins_at=begins)
+        return page_within(tools, _tool, of="tools", limit=limit, begins_at=begins)
 
     @router.post(
         "/mcp/tools/{name}/execute",

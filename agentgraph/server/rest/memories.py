@@ -24,7 +24,7 @@ from agentgraph.server.rest.acting import Acting, ActingForAll, Id, UserFilter, 
 from agentgraph.server.rest.described import LINES
 from agentgraph.server.rest.etags import IfMatch, OneAtATime, check_match, etag_of
 from agentgraph.server.rest.fields import Words
-from agentgraph.server.rest.pages import After, Limit, Page, page_of, position_after
+from agentgraph.server.rest.pages import After, Limit, Page, page_of, page_within, position_after
 
 __all__ = ["add_memory_routes"]
 
@@ -303,8 +303,7 @@ def _add_reading(router: APIRouter, app: AgentGraph) -> None:
         """List what a memory superseded, the latest first."""
         begins = position_after(after, of="history")
         versions = await app.memories.history(key, **_place(scope, user, session))
-        shown = versions[begins : begins + limit + 1]
-        return page_of(shown, MemoryView.of, of="history", limit=limit, begins_at=begins)
+        return page_within(versions, MemoryView.of, of="history", limit=limit, begins_at=begins)
 
 
 def _add_writing(router: APIRouter, app: AgentGraph) -> None:

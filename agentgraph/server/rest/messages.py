@@ -18,7 +18,7 @@ from agentgraph.server.rest.described import RUNS, STREAM
 from agentgraph.server.rest.fields import Words
 from agentgraph.server.rest.message_views import AnswerView, MessageView, answer_view, message_view
 from agentgraph.server.rest.once import IdempotencyKey
-from agentgraph.server.rest.pages import After, Limit, Page, page_of, position_after
+from agentgraph.server.rest.pages import After, Limit, Page, page_within, position_after
 from agentgraph.server.rest.register import Register
 from agentgraph.server.sse import LogStream
 
@@ -107,8 +107,7 @@ def add_message_routes(router: APIRouter, app: AgentGraph, register: Register, l
         await register.chat(scope.tenant, chat_id, only=scope.user)
         begins = position_after(after, of=_LIST)
         history = await app.threads.history(tenant=scope.tenant, thread=chat_id)
-        shown = history[begins : begins + limit + 1]
-        return page_of(shown, message_view, of=_LIST, limit=limit, begins_at=begins)
+        return page_within(history, message_view, of=_LIST, limit=limit, begins_at=begins)
 
     @router.post("/chats/{chat_id}/messages", tags=["Messages"], responses=RUNS)
     async def send_message(

@@ -12,7 +12,17 @@ from pydantic import BaseModel, Field
 
 from agentgraph.errors import InvalidInputError
 
-__all__ = ["GREATEST_NUMBER", "After", "Limit", "Page", "name_after", "page_after_name", "page_of", "position_after"]
+__all__ = [
+    "GREATEST_NUMBER",
+    "After",
+    "Limit",
+    "Page",
+    "name_after",
+    "page_after_name",
+    "page_of",
+    "page_within",
+    "position_after",
+]
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -72,6 +82,11 @@ def page_of(
         number = begins_at + limit if isinstance(begins_at, int) else begins_at(shown[-1])
         following = _encoded(str(number), of=of)
     return Page(data=[show(item) for item in shown], has_more=has_more, next=following)
+
+
+def page_within(items: Sequence[S], show: Callable[[S], T], *, of: str, limit: int, begins_at: int) -> Page[T]:
+    """Return a page of a list that is here whole; see `page_of`."""
+    return page_of(items[begins_at : begins_at + limit + 1], show, of=of, limit=limit, begins_at=begins_at)
 
 
 def page_after_name(

@@ -10,7 +10,7 @@ from agentgraph.errors import NotFoundError
 from agentgraph.runs.sessions import SessionInfo
 from agentgraph.scope import Scope
 from agentgraph.server.rest.acting import Acting, ActingForAll, SessionId
-from agentgraph.server.rest.pages import After, Limit, Page, page_of, position_after
+from agentgraph.server.rest.pages import After, Limit, Page, page_within, position_after
 
 __all__ = ["add_session_routes"]
 
@@ -37,7 +37,7 @@ def add_session_routes(router: APIRouter, app: AgentGraph) -> None:
         """List the sessions that have not ended, the last used first."""
         begins = position_after(after, of=_LIST)
         sessions = await app.sessions.list(scope.tenant)
-        return page_of(sessions[begins : begins + limit + 1], _view, of=_LIST, limit=limit, begins_at=begins)
+        return page_within(sessions, _view, of=_LIST, limit=limit, begins_at=begins)
 
     @router.get("/sessions/{session_id}", tags=["Sessions"])
     async def read_session(scope: Acting, session_id: SessionId) -> SessionView:

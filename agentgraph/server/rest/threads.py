@@ -18,7 +18,16 @@ from agentgraph.server.rest.described import RUNS
 from agentgraph.server.rest.etags import IfMatch, check_match, etag_of
 from agentgraph.server.rest.message_views import AnswerView, InterruptView, MessageView, answer_view, message_view
 from agentgraph.server.rest.once import IdempotencyKey, made_once
-from agentgraph.server.rest.pages import After, Limit, Page, name_after, page_after_name, page_of, position_after
+from agentgraph.server.rest.pages import (
+    After,
+    Limit,
+    Page,
+    name_after,
+    page_after_name,
+    page_of,
+    page_within,
+    position_after,
+)
 from agentgraph.server.rest.register import Register
 
 __all__ = ["add_thread_routes"]
@@ -125,8 +134,7 @@ def _add_reading(router: APIRouter, app: AgentGraph) -> None:
         await _existing(app, scope, thread_id)
         begins = position_after(after, of="messages")
         history = await app.threads.history(tenant=scope.tenant, thread=thread_id)
-        shown = history[begins : begins + limit + 1]
-        return page_of(shown, message_view, of="messages", limit=limit, begins_at=begins)
+        return page_within(history, message_view, of="messages", limit=limit, begins_at=begins)
 
     @router.get("/threads/{thread_id}/checkpoints", tags=["Threads"])
     async def list_checkpoints(
@@ -154,8 +162,7 @@ def _add_reading(router: APIRouter, app: AgentGraph) -> None:
         await _existing(app, scope, thread_id)
         begins = position_after(after, of="branches")
         branches = await app.threads.branches(tenant=scope.tenant, thread=thread_id)
-        shown = branches[begins : begins + limit + 1]
-        return page_of(shown, _branch, of="branches", limit=limit, begins_at=begins)
+        return page_within(branches, _branch, of="branches", limit=limit, begins_at=begins)
 
     @router.get("/threads/{thread_id}/interrupts", tags=["Threads"])
     async def list_interrupts(
@@ -166,9 +173,7 @@ def _add_reading(router: APIRouter, app: AgentGraph) -> None:
         begins = position_after(after, of="interrupts")
         found = await app.threads.checkpoint(tenant=scope.tenant, thread=thread_id)
         waiting = _interrupts(found)
-        return page_of(
-            waiting[begins : begins + limit + 1], lambda each: each, of="interrupts", limit=limit, begins_at=begins
-        )
+        return page_within(waiting, lambda each: each, of="interrupts", limit=limit, begins_at=begins)
 
 
 def _add_changing(router: APIRouter, app: AgentGraph, register: Register) -> None:

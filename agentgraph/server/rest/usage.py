@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from agentgraph.server.guard import Guard
 from agentgraph.server.rest.acting import Acting
-from agentgraph.server.rest.pages import After, Limit, Page, page_of, position_after
+from agentgraph.server.rest.pages import After, Limit, Page, page_within, position_after
 from agentgraph.server.usage import UsageRow, UsedBy
 
 __all__ = ["add_usage_routes"]
@@ -52,7 +52,7 @@ def add_usage_routes(router: APIRouter, guard: Guard) -> None:
             ((whose, used) for whose, used in found.items() if scope.user in {None, whose.user}),
             key=lambda row: (row[0].day, row[0].key_id, row[0].user, row[0].model),
         )
-        return page_of(rows[begins : begins + limit + 1], _entry, of=_LIST, limit=limit, begins_at=begins)
+        return page_within(rows, _entry, of=_LIST, limit=limit, begins_at=begins)
 
 
 def _entry(row: tuple[UsedBy, UsageRow]) -> UsageEntry:
