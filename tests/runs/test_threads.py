@@ -459,7 +459,8 @@ async def test_two_applications_on_one_directory_take_turns(open_app) -> None:
     assert [f"re: {question}" for question in said[0::2]] == said[1::2]
 
 
-async def test_a_run_is_joined_and_cancelled_from_another_process(open_app) -> None:
+async def _a_run_that_another_application_joined(open_app) -> tuple[Any, Any, asyncio.Future[Any], asyncio.Future[Any]]:
+    """Return the application whose run has begun to answer, the one that joined it, and both results to come."""
     one, _ = await open_app(echo, enable_memory=False)
     two, _ = await open_app(echo, enable_memory=False)
     one._runner.briefing.chat_model = Slow(asyncio.Event())
@@ -468,6 +469,12 @@ async def test_a_run_is_joined_and_cancelled_from_another_process(open_app) -> N
     (run_id,) = one._runner._handles
     joining = asyncio.ensure_future(two.runs.join(run_id, tenant="acme"))
     await asyncio.sleep(0.05)
+    return one, two, running, joining
+
+
+async def test_a_run_is_joined_and_cancelled_from_another_process(open_app) -> None:
+    one, two, running, joining = await _a_run_that_another_application_joined(open_app)
+    (run_id,) = one._runner._handles
     loop = asyncio.get_running_loop()
     began = loop.time()
     await two.cancel(run_id, tenant="acme")
@@ -664,14 +671,7 @@ async def test_who_joined_a_run_here_that_was_then_taken_from_here_is_told_its_e
 
 
 async def test_who_waits_for_a_run_that_cannot_be_looked_at_is_told_so(open_app) -> None:
-    one, _ = await open_app(echo, enable_memory=False)
-    two, _ = await open_app(echo, enable_memory=False)
-    one._runner.briefing.chat_model = Slow(asyncio.Event())
-    running = asyncio.ensure_future(one.run("one", stream=True, **WHERE))
-    await _until(lambda: _has_said_something(one))
-    (run_id,) = one._runner._handles
-    joining = asyncio.ensure_future(two.runs.join(run_id, tenant="acme"))
-    await asyncio.sleep(0.05)
+    one, two, running, joining = await _a_run_that_another_application_joined(open_app)
     two._runner.database.file("acme").reading.conn.close()
     await asyncio.wait({joining}, timeout=5)
     one._runner.briefing.chat_model._gate.set()

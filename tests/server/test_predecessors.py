@@ -30,23 +30,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from agentgraph.testing import ScriptedChatModel
+from tests.graph.nodes.test_filter_tools import ABOUT
 from tests.server.conftest import Serve, Served, eventually, running
 from tests.server.test_foreign import KINDS, operations
 
 pytestmark = pytest.mark.integration
-
-ABOUT = {
-    "get_weather": "Get the weather forecast of a city.",
-    "send_email": "Send an email message to a recipient.",
-    "convert_currency": "Convert an amount of money between currencies.",
-    "search_flights": "Find flights between two airports.",
-    "play_music": "Play a song or an album.",
-    "translate": "Translate a sentence into another language.",
-    "book_table": "Reserve a table in a restaurant.",
-    "stock_price": "Look up the price of a share.",
-    "set_alarm": "Set an alarm clock.",
-    "track_parcel": "Track where a parcel is.",
-}
 
 
 def made(name: str, description: str = "Do something.") -> BaseTool:
